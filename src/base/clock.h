@@ -1,0 +1,8 @@
+/* clock.h: time that never jumps for deadlines; the calendar only for what a human reads. */
+#pragma once
+
+#include <stdint.h>
+
+uint64_t clock_ms(void); /* CLOCK_BOOTTIME: goes on while the machine is suspended */
+uint64_t clock_us(void);
+int64_t clock_unix(void); /* seconds since 1970, UTC */
