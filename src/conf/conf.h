@@ -1,0 +1,150 @@
+/*
+ * conf.h: the hub file, read whole into a struct or not at all.
+ *
+ * Every key is one row of the table in schema.c; parsing, the checks, `dorm config show` and the
+ * commented file of the first start all come from that row.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct buf;
+
+enum {
+    CONF_FILE_MAX = 1 << 20, /* bytes */
+    CONF_DEPTH_MAX = 16,
+    CONF_PROBLEMS_MAX = 20,
+    CONF_CLASSES_MAX = 32,
+    CONF_PARAMETERS_MAX = 256,
+    CONF_NETWORKS_MAX = 64,
+};
+
+/* Everything wrong with one file, in the order of the file, as far as it was looked at. */
+struct conf_problems {
+    unsigned n;
+    bool full; /* at CONF_PROBLEMS_MAX: there may be more */
+    struct conf_problem {
+        unsigned line, column; /* from 1 */
+        char text[320];        /* "hub.yaml:12:9: capacity: ...", fit to print */
+    } at[CONF_PROBLEMS_MAX];
+};
+
+struct conf_network {
+    uint8_t family; /* AF_INET or AF_INET6 */
+    uint8_t bits;
+    uint8_t address[16]; /* network byte order, 4 or 16 bytes; the rest, and the host part, are 0 */
+};
+
+enum conf_driver { CONF_DRIVER_IMAGE };
+
+struct conf_class {
+    char name[32];
+    enum conf_driver driver;
+    char pool[PATH_MAX]; /* absolute; "" = in the state directory */
+};
+
+struct conf_parameter {
+    char name[64];
+    char *value; /* owned; text as written, not yet quoted for postgresql.conf */
+};
+
+struct conf_server {
+    unsigned image_major; /* 0 = the newest that is installed */
+    struct {
+        char name[128]; /* template: see conf_expand() */
+        char class[32]; /* "" in the file: here it is already the name of the first class */
+        uint64_t capacity;
+    } claim;
+    char superuser[64]; /* template "{username}", or one name for all */
+    struct {
+        uint64_t memory;
+        uint32_t cpu_milli;
+        uint32_t pids;
+    } limits;
+    struct conf_parameter *parameters; /* owned; in the order of the file */
+    size_t parameter_n;
+    uint64_t sleep_after_ms; /* UINT64_MAX = never */
+};
+
+/* One line of `dorm config show`. */
+struct conf_item {
+    char *path;   /* "server.claim.capacity", "storage.ssd.pool" */
+    char *value;  /* as written in the file, or the default; fit to print */
+    char *origin; /* "default" or "hub.yaml:12" */
+    bool at_start_only;
+};
+
+struct conf {
+    char hub[32];
+    char domain[254]; /* "" = none */
+    struct {
+        uint16_t postgres;
+        char address[46]; /* "" = see conf_listen_addresses() */
+    } listen;
+    struct conf_class *storage; /* owned; at least one, the first is the default */
+    size_t storage_n;
+    struct conf_server server;
+    struct {
+        struct conf_pool {
+            uint64_t bytes;   /* 0: percent holds */
+            uint64_t percent; /* of the free disk, 1-100; 0: bytes holds */
+        } pool;
+        struct conf_range {
+            uint32_t first, last;
+        } uids;
+        uint32_t mounted; /* sleeping volumes kept mounted */
+    } machine;
+    uint64_t undo_ms;
+    struct conf_networks {
+        struct conf_network at[CONF_NETWORKS_MAX];
+        size_t n;
+    } plaintext;
+
+    struct conf_item *items; /* owned; for show, in the order of the schema */
+    size_t item_n;
+};
+
+/*
+ * Parse text into a new struct. name stands before every message (a path is cut to its last part).
+ * On failure *ret is untouched, *problems (may be NULL) holds what is wrong, and e says the first
+ * of it, with the number of the others as the hint. An empty text is a valid hub.
+ */
+int conf_parse(const char *text, size_t len, const char *name, struct conf **ret,
+               struct conf_problems *problems, struct err *e);
+/*
+ * The same for a file. When it cannot be read, e says why and problems is empty: on ENOENT in
+ * e->os_errno a caller may go on with conf_parse("", 0, ...), all defaults.
+ */
+int conf_load(const char *path, struct conf **ret, struct conf_problems *problems, struct err *e);
+void conf_free(struct conf *c); /* NULL is fine */
+
+const struct conf_class *conf_class(const struct conf *c, const char *name); /* or NULL */
+
+/* Where to listen: one or two addresses as text, borrowed from c or static. Returns how many. */
+size_t conf_listen_addresses(const struct conf *c, const char *ret[2]);
+
+/*
+ * Is the address (AF_INET with 4 bytes, AF_INET6 with 16) in the network? ::ffff:a.b.c.d counts as
+ * a.b.c.d.
+ */
+bool conf_network_holds(const struct conf_network *n, int family, const uint8_t *address);
+
+/* Replace {username} and {hub}. False, and at empty, when it does not fit. */
+bool conf_expand(char *at, size_t size, const char *template, const char *username, const char *hub)
+    __attribute__((warn_unused_result));
+
+/*
+ * What differs between two. was or now is NULL for a key (a class, a setting) that only the other
+ * has. One value written in two ways (1Gi, 1024Mi) is no difference.
+ */
+typedef void (*conf_change_fn)(void *arg, const struct conf_item *was, const struct conf_item *now);
+size_t conf_changes(const struct conf *was, const struct conf *now, conf_change_fn fn, void *arg);
+
+/* The file of the first start: every key commented out, with its default and its help. */
+bool conf_default_text(struct buf *b) __attribute__((warn_unused_result));
+/* Write it unless the path exists. Returns 1 when written, 0 when something was there already. */
+int conf_write_default(const char *path, struct err *e);

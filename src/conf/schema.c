@@ -1,0 +1,136 @@
+/* The keys of the hub file: one row each, in the order of `dorm config show` and the default file.
+ */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/str.h"
+
+#include "conf-int.h"
+
+#define IN(member)    offsetof(struct conf, member), sizeof(((struct conf *)0)->member)
+#define CLASS(member) offsetof(struct conf_class, member), sizeof(((struct conf_class *)0)->member)
+#define NONE          0, 0
+#define MI            (1ull << 20)
+#define DAY           86400000ull
+
+enum { RELOADS = false, AT_START = true };
+
+/* clang-format off */
+const struct conf_row conf_rows[] = {
+    {"hub", CONF_NAME, IN(hub), 0, 0, "hub", AT_START,
+     "The name of this hub."},
+    {"domain", CONF_DOMAIN, IN(domain), 0, 0, "", AT_START,
+     "The DNS name under which users reach this hub; empty for none."},
+    {"listen", CONF_MAP, NONE, 0, 0, NULL, AT_START,
+     "Where connections are accepted."},
+    {"listen.postgres", CONF_NUMBER, IN(listen.postgres), 1, 65535, "5432", AT_START,
+     "The TCP port for PostgreSQL clients."},
+    {"listen.address", CONF_ADDRESS, IN(listen.address), 0, 0, "", AT_START,
+     "The IP address to listen on; empty: loopback only, or all addresses once a domain is set."},
+    {"storage", CONF_CLASSES, NONE, 0, 0, NULL, AT_START,
+     "Classes of storage by name; the first is the default; without any there is \"standard\"."},
+    {"storage.*", CONF_MAP, NONE, 0, 0, NULL, AT_START,
+     "One class: a name of a-z, 0-9 and -, at most 31 characters."},
+    {"storage.*.driver", CONF_DRIVER, CLASS(driver), 0, 0, "image", AT_START,
+     "How volumes are kept: image, one file with a file system each."},
+    {"storage.*.pool", CONF_PATH, CLASS(pool), 0, 0, "", AT_START,
+     "The directory that holds the volumes; empty for one in the state directory."},
+    {"server", CONF_MAP, NONE, 0, 0, NULL, RELOADS,
+     "Every user's own server."},
+    {"server.image", CONF_IMAGE, IN(server.image_major), 10, 99, "postgres", RELOADS,
+     "postgres for the newest installed version, or postgres:15; of 15.4 only the 15 counts."},
+    {"server.claim", CONF_MAP, NONE, 0, 0, NULL, RELOADS,
+     "The volume of a server."},
+    {"server.claim.name", CONF_TEMPLATE, IN(server.claim.name), 0, 0,
+     "postgres-{username}", RELOADS, "Its name, with {username} and, if wished, {hub}."},
+    {"server.claim.class", CONF_CLASS, IN(server.claim.class), 0, 0, "", RELOADS,
+     "Its class of storage; empty for the first."},
+    {"server.claim.capacity", CONF_SIZE, IN(server.claim.capacity), 64 * MI, 0, "1Gi", RELOADS,
+     "Its size, at least 64Mi."},
+    {"server.superuser", CONF_SUPERUSER, IN(server.superuser), 0, 0, "{username}", RELOADS,
+     "The owner's name inside the server: {username}, or one name for all."},
+    {"server.limits", CONF_MAP, NONE, 0, 0, NULL, RELOADS,
+     "What a server may use at most."},
+    {"server.limits.memory", CONF_SIZE, IN(server.limits.memory), 64 * MI, 0, "512Mi", RELOADS,
+     "Memory, at least 64Mi."},
+    {"server.limits.cpu", CONF_CORES, IN(server.limits.cpu_milli), 10, 1024000, "1", RELOADS,
+     "Cores: 2, 0.5 or 500m."},
+    {"server.limits.pids", CONF_NUMBER, IN(server.limits.pids), 20, 4194304, "200", RELOADS,
+     "Processes, at least 20."},
+    {"server.parameters", CONF_PARAMETERS, NONE, 0, 0, NULL, RELOADS,
+     "PostgreSQL settings for every server."},
+    {"server.parameters.*", CONF_VALUE, NONE, 0, 0, NULL, RELOADS,
+     "One setting, as in postgresql.conf; those that Dormouse sets itself are refused."},
+    {"server.sleep", CONF_MAP, NONE, 0, 0, NULL, RELOADS,
+     "When a server is stopped until its user connects again."},
+    {"server.sleep.after", CONF_SLEEP, IN(server.sleep_after_ms), 1000, 365 * DAY, "15m", RELOADS,
+     "How long after the last client has left; or never."},
+    {"machine", CONF_MAP, NONE, 0, 0, NULL, AT_START,
+     "What all servers together take of this machine."},
+    {"machine.pool", CONF_POOL, IN(machine.pool), 64 * MI, 0, "50%", AT_START,
+     "Disk for all volumes: a size, or a percentage of the free disk."},
+    {"machine.uids", CONF_RANGE, IN(machine.uids), 1000, UINT32_MAX - 1, "200000-265535", AT_START,
+     "User ids for servers, one each: at least 256, not below 1000, used by nobody else."},
+    {"machine.mounted", CONF_NUMBER, IN(machine.mounted), 0, 65535, "64", RELOADS,
+     "How many volumes of sleeping servers stay mounted, for a faster start."},
+    {"undo", CONF_DURATION, IN(undo_ms), 0, 3650 * DAY, "7d", RELOADS,
+     "How long what was deleted or reset can be brought back."},
+    {"plaintext", CONF_NETWORKS, IN(plaintext), 0, 0, "127.0.0.0/8 ::1/128", RELOADS,
+     "Networks from which connections without TLS are accepted."},
+};
+/* clang-format on */
+const size_t conf_row_n = sizeof(conf_rows) / sizeof(conf_rows[0]);
+
+static const char *const nouns[CONF_TYPE_N] = {
+#define X(name, noun) [CONF_##name] = noun,
+    CONF_TYPES(X)
+#undef X
+};
+
+const char *conf_type_noun(enum conf_type type)
+{
+    return nouns[type];
+}
+
+/* The key of a row directly below path, or NULL when it is elsewhere. */
+static const char *key_below(const struct conf_row *row, const char *path)
+{
+    size_t n = strlen(path);
+    const char *key = row->path;
+
+    if (n > 0) {
+        if (!str_starts(key, path) || key[n] != '.')
+            return NULL;
+        key += n + 1;
+    }
+    return strchr(key, '.') == NULL ? key : NULL;
+}
+
+const struct conf_row *conf_row(const char *path, const char *key)
+{
+    for (size_t i = 0; i < conf_row_n; i++) {
+        const char *k = key_below(&conf_rows[i], path);
+
+        if (k != NULL && str_is(k, key))
+            return &conf_rows[i];
+    }
+    return NULL;
+}
+
+size_t conf_row_keys(const char *path, const char **ret_keys, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < conf_row_n && n < max; i++) {
+        const char *k = key_below(&conf_rows[i], path);
+
+        if (k != NULL)
+            ret_keys[n++] = k;
+    }
+    return n;
+}
+
+bool conf_row_is_free(const struct conf_row *row)
+{
+    return strchr(row->path, '*') != NULL;
+}

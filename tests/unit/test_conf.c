@@ -1,0 +1,433 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "conf/conf-int.h"
+#include "conf/conf.h"
+
+#include "t.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct conf_problems problems;
+
+static void free_conf(struct conf **c)
+{
+    conf_free(*c);
+}
+#define AUTO_CONF AUTO(free_conf)
+
+/* NULL when it was refused, which is a failure here. */
+static struct conf *parse(const char *text)
+{
+    struct conf *c = NULL;
+    struct err e;
+
+    if (conf_parse(text, strlen(text), "/etc/dormouse/hub.yaml", &c, &problems, &e) < 0) {
+        T_STR(e.msg, "no error");
+        abort();
+    }
+    T_EQ(problems.n, 0);
+    return c;
+}
+
+static const struct conf_item *item(const struct conf *c, const char *path)
+{
+    for (size_t i = 0; i < c->item_n; i++)
+        if (str_is(c->items[i].path, path))
+            return &c->items[i];
+    return NULL;
+}
+
+static void an_empty_file_is_a_hub_of_defaults(void)
+{
+    static const char *const empty[] = {"",    "\n",  "# only this\n", "---\n", "\xef\xbb\xbf",
+                                        "~\n", "{}\n"};
+
+    for (size_t i = 0; i < COUNT(empty); i++) {
+        AUTO_CONF struct conf *c = parse(empty[i]);
+        const char *addresses[2];
+
+        T_STR(c->hub, "hub");
+        T_STR(c->domain, "");
+        T_EQ(c->listen.postgres, 5432);
+        T_EQ(conf_listen_addresses(c, addresses), 2);
+        T_STR(addresses[0], "127.0.0.1");
+        T_STR(addresses[1], "::1");
+        T_EQ(c->storage_n, 1);
+        T_STR(c->storage[0].name, "standard");
+        T_EQ(c->storage[0].driver, CONF_DRIVER_IMAGE);
+        T_STR(c->storage[0].pool, "");
+        T_EQ(c->server.image_major, 0);
+        T_STR(c->server.claim.name, "postgres-{username}");
+        T_STR(c->server.claim.class, "standard");
+        T_EQ(c->server.claim.capacity, 1ll << 30);
+        T_STR(c->server.superuser, "{username}");
+        T_EQ(c->server.limits.memory, 512 << 20);
+        T_EQ(c->server.limits.cpu_milli, 1000);
+        T_EQ(c->server.limits.pids, 200);
+        T_EQ(c->server.parameter_n, 0);
+        T_EQ(c->server.sleep_after_ms, 15 * 60 * 1000);
+        T_EQ(c->machine.pool.percent, 50);
+        T_EQ(c->machine.pool.bytes, 0);
+        T_EQ(c->machine.uids.first, 200000);
+        T_EQ(c->machine.uids.last, 265535);
+        T_EQ(c->machine.mounted, 64);
+        T_EQ(c->undo_ms, 7ll * 86400 * 1000);
+        T_EQ(c->plaintext.n, 2);
+    }
+}
+
+static const char every_key[] =
+    "hub: sql101\n"
+    "domain: SQL101.example.edu\n"
+    "listen: {postgres: 6432, address: 10.0.0.9}\n"
+    "storage:\n"
+    "  ssd: {pool: /mnt/ssd}\n"
+    "  slow-1:\n"
+    "    driver: image\n"
+    "server:\n"
+    "  image: postgres:14.5\n"
+    "  claim: {name: \"{hub}.db_{username}\", class: slow-1, capacity: 2G}\n"
+    "  superuser: owner_1\n"
+    "  limits:\n"
+    "    memory: 1Gi\n"
+    "    cpu: 500m\n"
+    "    pids: 20\n"
+    "  parameters:\n"
+    "    work_mem: 8MB\n"
+    "    max_connections: 10\n"
+    "    auto_explain.log_analyze: on\n"
+    "    search_path: \"\"\n"
+    "  sleep: {after: never}\n"
+    "machine: {pool: 10Gi, uids: 1000-1255, mounted: 0}\n"
+    "undo: 0s\n"
+    "plaintext: [10.0.0.0/8, \"fd00::/8\"]\n";
+
+static void every_key_arrives_in_its_field(void)
+{
+    AUTO_CONF struct conf *c = parse(every_key);
+    const struct conf_server *s = &c->server;
+    const char *addresses[2];
+
+    T_STR(c->hub, "sql101");
+    T_STR(c->domain, "sql101.example.edu");
+    T_EQ(c->listen.postgres, 6432);
+    T_EQ(conf_listen_addresses(c, addresses), 1);
+    T_STR(addresses[0], "10.0.0.9");
+    T_EQ(c->storage_n, 2);
+    T_STR(c->storage[0].name, "ssd");
+    T_STR(c->storage[0].pool, "/mnt/ssd");
+    T_STR(c->storage[1].name, "slow-1");
+    T_OK(conf_class(c, "slow-1") == &c->storage[1]);
+    T_OK(conf_class(c, "standard") == NULL);
+    T_EQ(s->image_major, 14);
+    T_STR(s->claim.name, "{hub}.db_{username}");
+    T_STR(s->claim.class, "slow-1");
+    T_EQ(s->claim.capacity, 2000000000);
+    T_STR(s->superuser, "owner_1");
+    T_EQ(s->limits.memory, 1ll << 30);
+    T_EQ(s->limits.cpu_milli, 500);
+    T_EQ(s->limits.pids, 20);
+    T_EQ(s->parameter_n, 4);
+    T_STR(s->parameters[0].name, "work_mem");
+    T_STR(s->parameters[0].value, "8MB");
+    T_STR(s->parameters[1].value, "10");
+    T_STR(s->parameters[2].name, "auto_explain.log_analyze");
+    T_STR(s->parameters[2].value, "on");
+    T_STR(s->parameters[3].value, "");
+    T_OK(s->sleep_after_ms == UINT64_MAX);
+    T_EQ(c->machine.pool.bytes, 10ll << 30);
+    T_EQ(c->machine.pool.percent, 0);
+    T_EQ(c->machine.uids.first, 1000);
+    T_EQ(c->machine.uids.last, 1255);
+    T_EQ(c->machine.mounted, 0);
+    T_EQ(c->undo_ms, 0);
+    T_EQ(c->plaintext.n, 2);
+    T_EQ(c->plaintext.at[1].family, AF_INET6);
+    T_EQ(c->plaintext.at[1].bits, 8);
+}
+
+static void every_row_of_the_schema_is_set_by_that_file(void)
+{
+    AUTO_CONF struct conf *c = parse(every_key);
+
+    for (size_t i = 0; i < conf_row_n; i++)
+        if (conf_row_is_leaf(&conf_rows[i]) && !conf_row_is_free(&conf_rows[i])) {
+            const struct conf_item *it = item(c, conf_rows[i].path);
+
+            T_OK(it != NULL && str_starts(it->origin, "hub.yaml:"));
+            T_OK(it != NULL && it->at_start_only == conf_rows[i].at_start_only);
+        }
+    T_EQ(c->item_n, 18 + 4 + 4);
+}
+
+static void show_names_value_and_origin_in_the_order_of_the_schema(void)
+{
+    AUTO_CONF struct conf *c = parse(every_key);
+
+    T_STR(c->items[0].path, "hub");
+    T_STR(c->items[4].path, "storage.ssd.driver");
+    T_STR(c->items[4].origin, "default");
+    T_STR(c->items[5].value, "/mnt/ssd");
+    T_STR(c->items[5].origin, "hub.yaml:5");
+    T_STR(c->items[6].path, "storage.slow-1.driver");
+    T_STR(c->items[6].origin, "hub.yaml:7");
+    T_STR(item(c, "server.claim.capacity")->value, "2G");
+    T_STR(item(c, "server.parameters.work_mem")->origin, "hub.yaml:17");
+    T_STR(item(c, "server.parameters.search_path")->value, "\"\"");
+    T_STR(item(c, "plaintext")->value, "[10.0.0.0/8, \"fd00::/8\"]");
+    T_STR(c->items[c->item_n - 1].path, "plaintext");
+}
+
+static void an_empty_class_shows_as_the_first_one(void)
+{
+    AUTO_CONF struct conf *c = parse("storage: {ssd: }\nserver: {claim: {class: ''}}\n");
+
+    T_STR(c->server.claim.class, "ssd");
+    T_STR(item(c, "server.claim.class")->value, "ssd");
+    T_STR(item(c, "server.claim.class")->origin, "hub.yaml:2");
+}
+
+static void a_domain_without_an_address_listens_everywhere(void)
+{
+    AUTO_CONF struct conf *c = parse("domain: example.edu\n");
+    const char *addresses[2];
+
+    T_EQ(conf_listen_addresses(c, addresses), 2);
+    T_STR(addresses[0], "0.0.0.0");
+    T_STR(addresses[1], "::");
+}
+
+static void maps_of_which_all_is_commented_out_are_maps(void)
+{
+    AUTO_CONF struct conf *c = parse(
+        "listen:\nstorage:\nserver:\n  claim:\n  parameters:\n  # work_mem: 8MB\nmachine: ~\n");
+
+    T_EQ(c->storage_n, 1);
+    T_EQ(c->server.parameter_n, 0);
+}
+
+static void quoted_text_stays_text_and_numbers_may_be_text(void)
+{
+    AUTO_CONF struct conf *c = parse("hub: 'null'\r\nserver:\r\n  limits: {cpu: \"0.5\"}\r\n"
+                                     "  parameters: {a: 1e3, b: \"~\", c: 'it''s', d: 007}\r\n");
+
+    T_STR(c->hub, "null");
+    T_EQ(c->server.limits.cpu_milli, 500);
+    T_STR(c->server.parameters[0].value, "1e3");
+    T_STR(c->server.parameters[1].value, "~");
+    T_STR(c->server.parameters[2].value, "it's");
+    T_STR(c->server.parameters[3].value, "007");
+}
+
+static void a_network_holds_its_addresses_and_their_mapped_form(void)
+{
+    AUTO_CONF struct conf *c = parse("plaintext: [10.64.0.0/10, \"fd00::/9\", 0.0.0.0/0]\n");
+    const struct conf_network *n = c->plaintext.at;
+    static const struct {
+        int net, family;
+        const char *address;
+        bool held;
+    } cases[] = {{0, AF_INET, "10.64.0.0", true},
+                 {0, AF_INET, "10.127.255.255", true},
+                 {0, AF_INET, "10.128.0.0", false},
+                 {0, AF_INET, "10.63.255.255", false},
+                 {0, AF_INET6, "::ffff:10.64.1.1", true},
+                 {0, AF_INET6, "::10.64.1.1", false},
+                 {1, AF_INET6, "fd7f::1", true},
+                 {1, AF_INET6, "fd80::1", false},
+                 {1, AF_INET, "253.0.0.1", false},
+                 {2, AF_INET, "255.255.255.255", true},
+                 {2, AF_INET6, "::1", false}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        uint8_t address[16] = {0};
+
+        T_EQ(inet_pton(cases[i].family, cases[i].address, address), 1);
+        T_EQ(conf_network_holds(&n[cases[i].net], cases[i].family, address), cases[i].held);
+    }
+}
+
+static void placeholders_are_replaced_once(void)
+{
+    char at[16];
+
+    T_OK(conf_expand(at, sizeof(at), "{hub}-{username}!", "{hub}", "h"));
+    T_STR(at, "h-{hub}!");
+    T_OK(conf_expand(at, sizeof(at), "{username}", "123456789012345", ""));
+    T_STR(at, "123456789012345");
+    T_OK(!conf_expand(at, sizeof(at), "{username}", "1234567890123456", ""));
+    T_STR(at, "");
+    T_OK(conf_expand(at, sizeof(at), "", "u", "h"));
+    T_STR(at, "");
+}
+
+static void note(void *arg, const struct conf_item *was, const struct conf_item *now)
+{
+    struct buf *b = arg;
+
+    T_OK(buf_printf(b, "%s: %s -> %s;", was == NULL ? now->path : was->path,
+                    was == NULL ? "" : was->value, now == NULL ? "" : now->value));
+}
+
+static void changes_are_of_values_not_of_writing(void)
+{
+    AUTO_CONF struct conf *was =
+        parse("server: {claim: {capacity: 1Gi}, parameters: {a: 1, b: 2}}\n"
+              "undo: 48h\n");
+    AUTO_CONF struct conf *now =
+        parse("storage: {ssd: , standard: }\nundo: 2d\n"
+              "plaintext: [127.0.0.0/8]\n"
+              "server: {claim: {capacity: 1024Mi}, parameters: {c: 3, a: 1}}\n");
+    struct buf b;
+
+    buf_init(&b, 4096);
+    T_EQ(conf_changes(was, now, note, &b), 6);
+    T_OK(buf_put_str(&b, ""));
+    T_STR((char *)buf_data(&b), "server.claim.class: standard -> ssd;server.parameters.b: 2 -> ;"
+                                "plaintext: [127.0.0.0/8, \"::1/128\"] -> [127.0.0.0/8];"
+                                "storage.ssd.driver:  -> image;storage.ssd.pool:  -> \"\";"
+                                "server.parameters.c:  -> 3;");
+    buf_done(&b);
+}
+
+static void none(void *arg, const struct conf_item *was, const struct conf_item *now)
+{
+    (void)arg;
+    T_STR(was == NULL ? now->path : was->path, "no change");
+}
+
+static void the_default_file_is_an_empty_hub_and_without_its_hashes_the_defaults(void)
+{
+    AUTO_CONF struct conf *nothing = parse(""), *commented = NULL, *plain = NULL;
+    AUTO_FREE char *text = NULL;
+    struct buf b;
+    char *to;
+
+    buf_init(&b, 1 << 16);
+    T_OK(conf_default_text(&b) && buf_put_str(&b, ""));
+    text = mem_copy((char *)buf_data(&b));
+    buf_done(&b);
+    commented = parse(text);
+    T_EQ(conf_changes(nothing, commented, none, NULL), 0);
+    for (size_t i = 0; i < commented->item_n; i++)
+        T_STR(commented->items[i].origin, "default");
+
+    to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        if (from == text || from[-1] == '\n') {
+            T_EQ(*from, '#');
+            continue;
+        }
+        *to++ = *from;
+    }
+    *to = '\0';
+    plain = parse(text);
+    T_EQ(conf_changes(nothing, plain, none, NULL), 0);
+    for (size_t i = 0; i < plain->item_n; i++)
+        T_OK(str_starts(plain->items[i].origin, "hub.yaml:"));
+    for (size_t i = 0; i < conf_row_n; i++)
+        T_OK(str_is(conf_rows[i].path, "server.parameters.*") ||
+             strstr(text, conf_rows[i].help) != NULL);
+}
+
+static void the_default_file_is_written_once_and_loads(void)
+{
+    char dir[] = "/tmp/test-conf-XXXXXX";
+    AUTO_FREE char *path = NULL, *missing = NULL, *text = NULL;
+    AUTO_CONF struct conf *c = NULL;
+    struct err e;
+    struct stat st;
+
+    T_OK(mkdtemp(dir) != NULL);
+    path = mem_printf("%s/hub.yaml", dir);
+    missing = mem_printf("%s/none.yaml", dir);
+    T_EQ(conf_write_default(path, &e), 1);
+    T_EQ(stat(path, &st), 0);
+    T_EQ(st.st_mode & 07777, 0644);
+    T_EQ(conf_load(path, &c, &problems, &e), 0);
+
+    T_EQ(fd_write_file(AT_FDCWD, path, 0600, (uid_t)-1, (gid_t)-1, "hub: 1\n", 7, &e), 0);
+    T_EQ(conf_write_default(path, &e), 0);
+    T_EQ(fd_read_file(AT_FDCWD, path, 100, &text, &e), 7);
+    T_EQ(conf_load(path, &c, &problems, &e), -1);
+    T_EQ(e.kind, ERR_CONFIG);
+    T_OK(str_starts(problems.at[0].text, "hub.yaml:1:6: hub: \"1\" is not a name"));
+
+    T_EQ(truncate(path, CONF_FILE_MAX + 1), 0);
+    T_EQ(conf_load(path, &c, &problems, &e), -1);
+    T_STR(e.msg, "hub.yaml:1:1: the file is larger than 1048576 bytes");
+    T_EQ(conf_load(missing, &c, &problems, &e), -1);
+    T_EQ(e.os_errno, ENOENT);
+    T_EQ(problems.n, 0);
+    T_EQ(unlink(path), 0);
+    T_EQ(rmdir(dir), 0);
+}
+
+static void the_reference_names_every_key_with_its_default_and_help(void)
+{
+    AUTO_FREE char *text = NULL;
+    struct err e;
+
+    T_OK(fd_read_file(AT_FDCWD, DORM_DOCS "/hub-file.md", 1 << 20, &text, &e) > 0);
+    for (size_t i = 0; text != NULL && i < conf_row_n; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        const char *tick = row->fallback != NULL && *row->fallback != '\0' ? "`" : "";
+        AUTO_FREE char *line = row->fallback == NULL
+                                   ? mem_printf("`%s`", row->path)
+                                   : mem_printf("| `%s` | %s | %s%s%s | %s | %s |", row->path,
+                                                conf_type_noun(row->type), tick,
+                                                *tick == '\0' ? "empty" : row->fallback, tick,
+                                                row->at_start_only ? "start" : "reload", row->help);
+
+        if (strstr(text, line) == NULL && !(row->type == CONF_MAP && row->fallback == NULL))
+            T_STR("missing in hub-file.md", line);
+    }
+}
+
+static void the_example_of_the_reference_is_a_hub(void)
+{
+    AUTO_FREE char *text = NULL;
+    AUTO_CONF struct conf *c = NULL;
+    struct err e;
+    char *start, *end;
+
+    T_OK(fd_read_file(AT_FDCWD, DORM_DOCS "/hub-file.md", 1 << 20, &text, &e) > 0);
+    start = text == NULL ? NULL : strstr(text, "```yaml\n");
+    end = start == NULL ? NULL : strstr(start + 8, "```");
+    T_OK(end != NULL);
+    if (end != NULL) {
+        *end = '\0';
+        c = parse(start + 8);
+        T_EQ(c->server.limits.cpu_milli, 500);
+    }
+}
+
+int main(void)
+{
+    T_RUN(an_empty_file_is_a_hub_of_defaults);
+    T_RUN(every_key_arrives_in_its_field);
+    T_RUN(every_row_of_the_schema_is_set_by_that_file);
+    T_RUN(show_names_value_and_origin_in_the_order_of_the_schema);
+    T_RUN(an_empty_class_shows_as_the_first_one);
+    T_RUN(a_domain_without_an_address_listens_everywhere);
+    T_RUN(maps_of_which_all_is_commented_out_are_maps);
+    T_RUN(quoted_text_stays_text_and_numbers_may_be_text);
+    T_RUN(a_network_holds_its_addresses_and_their_mapped_form);
+    T_RUN(placeholders_are_replaced_once);
+    T_RUN(changes_are_of_values_not_of_writing);
+    T_RUN(the_default_file_is_an_empty_hub_and_without_its_hashes_the_defaults);
+    T_RUN(the_default_file_is_written_once_and_loads);
+    T_RUN(the_reference_names_every_key_with_its_default_and_help);
+    T_RUN(the_example_of_the_reference_is_a_hub);
+    return t_end();
+}
