@@ -1,0 +1,613 @@
+/* A pod from the first wish to the last process: one struct pod per server that has any. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/inject.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "box/groups.h"
+#include "box/look.h"
+#include "local-int.h"
+#include "pg/pg.h"
+
+enum {
+    NAMING_MS = 30000,
+    ASK_MS = 80000,
+    ASK_AGAIN_MS = 50,
+    CLEAN_AGAIN_MS = 2,
+    DATAGRAMS_AT_ONCE = 16,
+};
+
+enum phase {
+    POD_PREPARING, /* its template is being built, or its volume is being detached */
+    POD_STARTING,  /* from the fork to READY=1 */
+    POD_NAMING,    /* ready, but its owner has no role in it yet */
+    POD_UP,
+    POD_ENDING /* its first process is gone: until nothing of it is left */
+};
+
+struct pod {
+    struct local *local;
+    enum phase phase;
+    char id[ID_SIZE], volume[ID_SIZE];
+    char login[PG_NAME_MAX + 1], superuser[PG_NAME_MAX + 1], template_name[NAME_ROOM];
+    bool named;
+    uid_t uid;
+    struct box_limits limits;
+    struct pg_server server;
+    struct pg_param *params; /* owned, and so are their texts */
+    const struct local_pool *pool;
+    struct pod_dirs dirs;
+    struct pod_log log;
+    int stderr_fd; /* owned, until the launch */
+    struct loop_io notify_io;
+    int notify_fd; /* owned */
+    struct job *launch, *work;
+    struct loop_child init; /* its process 1, when it was found, not started, by us */
+    struct loop_timer again;
+    struct err why; /* why it ended, or is to end; kind NONE if nobody knows better */
+};
+
+static void pod_free(struct pod *p)
+{
+    struct local *l = p->local;
+
+    template_forget(l, p);
+    chore_forget(l, p);
+    if (p->launch != NULL)
+        job_forget(p->launch);
+    if (p->work != NULL)
+        job_forget(p->work);
+    loop_timer_stop(l->loop, &p->again);
+    loop_io_stop(l->loop, &p->notify_io);
+    loop_child_stop(&p->init);
+    pod_log_close(&p->log);
+    close_fd(&p->notify_fd);
+    close_fd(&p->stderr_fd);
+    for (size_t i = 0; i < p->server.param_n; i++) {
+        free((void *)(uintptr_t)p->params[i].name);
+        free((void *)(uintptr_t)p->params[i].value);
+    }
+    free(p->params);
+    (void)map_remove(&l->pods, p->id);
+    loop_free_later(l->loop, p);
+}
+
+void pod_free_all(struct local *l)
+{
+    for (;;) {
+        struct pod *any = NULL;
+
+        map_each (&l->pods, slot)
+            any = slot->value;
+        if (any == NULL)
+            return;
+        pod_free(any);
+    }
+}
+
+static void copy_params(struct pod *p, const struct engine_server *spec)
+{
+    size_t n = spec->parameters_n / 2;
+
+    p->params = mem_new((n + 1) * sizeof(*p->params));
+    for (size_t i = 0; i < n; i++)
+        p->params[i] = (struct pg_param){.name = mem_copy(spec->parameters[2 * i]),
+                                         .value = mem_copy(spec->parameters[2 * i + 1])};
+    p->server.params = p->params;
+    p->server.param_n = n;
+}
+
+static struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e)
+{
+    const struct local_pool *pool = local_pool_of(l, spec->class, e);
+    const struct pg_install *install = pool == NULL ? NULL : local_install(l, spec->major, e);
+    struct pod *p;
+
+    if (install == NULL)
+        return NULL;
+    p = mem_new(sizeof(*p));
+    *p = (struct pod){
+        .local = l,
+        .named = spec->named,
+        .uid = spec->uid,
+        .pool = pool,
+        .limits = {.memory = spec->memory, .cpu_milli = spec->cpu_milli, .pids = spec->pids},
+        .server = {.install = install,
+                   .memory = spec->memory,
+                   .capacity = spec->capacity,
+                   .cpus = spec->cpu_milli / 1000},
+        .notify_fd = -1,
+        .stderr_fd = -1,
+    };
+    if (!str_copy(p->id, sizeof(p->id), spec->id) ||
+        !str_copy(p->volume, sizeof(p->volume), spec->volume) ||
+        !str_copy(p->login, sizeof(p->login), spec->login) ||
+        !str_copy(p->superuser, sizeof(p->superuser), spec->superuser)) {
+        (void)err_set(e, ERR_INPUT, "a name of server \"%s\" is too long", spec->id);
+        free(p);
+        return NULL;
+    }
+    (void)pg_template_name(p->template_name, sizeof(p->template_name), install, spec->capacity,
+                           PG_TEMPLATE_GENERATION);
+    copy_params(p, spec);
+    pod_dirs_of(&p->dirs, l, p->id, p->volume);
+    map_add(&l->pods, p->id, p);
+    return p;
+}
+
+static void end_pod(struct pod *p);
+
+static void fail(struct pod *p, const struct err *e)
+{
+    if (p->why.kind == ERR_NONE)
+        p->why = *e;
+    end_pod(p);
+}
+
+/* ---- the end ---- */
+
+/* 1 while something in it still lives. */
+int pod_clean(const struct local *l, const char *id, struct err *e)
+{
+    struct pod_dirs dirs;
+    char fifo[PATH_ROOM];
+    int left;
+
+    if (box_groups_kill(l->groups, id, e) < 0)
+        return -1;
+    left = box_groups_remove(l->groups, id, e);
+    if (left != 0)
+        return left;
+    pod_dirs_of(&dirs, l, id, id);
+    pod_sockets_unmount(&dirs);
+    (void)unlink(dirs.notify);
+    (void)snprintf(fifo, sizeof(fifo), "%s/log/%s", l->run_dir, id);
+    (void)unlink(fifo);
+    return 0;
+}
+
+static void explain_end(struct pod *p)
+{
+    char line[200];
+    enum err_kind kind;
+
+    if (p->why.kind != ERR_NONE || p->phase == POD_UP)
+        return;
+    kind = pg_start_failure(p->log.tail, p->log.tail_len, line, sizeof(line));
+    if (line[0] == '\0')
+        return;
+    (void)err_set(&p->why, kind, "the server did not start: %s", line);
+    (void)err_hint(&p->why, "dorm server logs %s", p->login);
+}
+
+static void clean_again(struct loop_timer *t)
+{
+    struct pod *p = list_of(t, struct pod, again);
+    struct engine *engine = &p->local->engine;
+    char id[ID_SIZE];
+    struct err e, why = p->why;
+    int left = pod_clean(p->local, p->id, &e);
+
+    if (left != 0) {
+        /* what has been killed is on its way out; or a kernel file resists, and will be tried for
+         * as long as it takes: a group with a process in it must not be forgotten */
+        loop_timer_set(p->local->loop, &p->again,
+                       loop_now(p->local->loop) + (left < 0 ? 1000 : CLEAN_AGAIN_MS), clean_again);
+        if (left < 0)
+            log_err(NULL, LOG_ERROR_, &e);
+        return;
+    }
+    memcpy(id, p->id, sizeof(id));
+    pod_free(p);
+    engine->on_event(engine->owner, id, ENGINE_ENDED, why.kind == ERR_NONE ? NULL : &why);
+}
+
+static void end_pod(struct pod *p)
+{
+    struct local *l = p->local;
+
+    if (p->phase == POD_ENDING)
+        return;
+    pod_log_drain(&p->log);
+    explain_end(p);
+    p->phase = POD_ENDING;
+    if (p->work != NULL) {
+        job_forget(p->work);
+        job_kill(p->work);
+        p->work = NULL;
+    }
+    loop_io_stop(l->loop, &p->notify_io);
+    loop_timer_set(l->loop, &p->again, 0, clean_again);
+}
+
+static void launch_done(void *owner, int status, const struct err *e)
+{
+    struct pod *p = owner;
+
+    (void)status;
+    p->launch = NULL;
+    /* an end after it was up is no failure of the launch, whatever status postgres chose; and what
+     * postgres said in its log tells more than a status does */
+    if (p->phase != POD_UP && e != NULL && !(e->kind == ERR_OS && e->os_errno == 0) &&
+        p->why.kind == ERR_NONE)
+        p->why = *e;
+    end_pod(p);
+}
+
+static void init_gone(struct loop_child *child, int status)
+{
+    (void)status;
+    end_pod(list_of(child, struct pod, init));
+}
+
+/* ---- ready ---- */
+
+static int dial(const struct pod *p, struct err *e)
+{
+    int fd = -1;
+
+    return pod_connect(p->local, p->id, &fd, e) < 0 ? -1 : fd;
+}
+
+static void up(struct pod *p)
+{
+    struct engine *engine = &p->local->engine;
+
+    p->phase = POD_UP;
+    p->named = true;
+    engine->on_event(engine->owner, p->id, ENGINE_READY, NULL);
+}
+
+static int name_owner(void *arg, struct err *e)
+{
+    struct pod *p = arg;
+    int fd = dial(p, e);
+
+    if (fd < 0 || INJECT("pod.naming", e) < 0)
+        return -1;
+    /* 0: named now or earlier */
+    return pg_name_owner(fd, p->superuser, clock_ms() + NAMING_MS, e) < 0 ? -1 : 0;
+}
+
+static void named(void *owner, int status, const struct err *e)
+{
+    struct pod *p = owner;
+
+    (void)status;
+    p->work = NULL;
+    if (e != NULL) {
+        struct err why = *e;
+
+        (void)err_prefix(&why, "could not make \"%s\" the owner of the new server", p->superuser);
+        fail(p, &why);
+        return;
+    }
+    up(p);
+}
+
+static void ready(struct pod *p)
+{
+    struct err e;
+
+    if (box_verify(p->local->groups, p->id, p->uid, p->uid, &e) < 0) {
+        fail(p, &e);
+        return;
+    }
+    if (p->named) {
+        up(p);
+        return;
+    }
+    p->phase = POD_NAMING;
+    p->work = job_start(&(struct job_spec){.loop = p->local->loop,
+                                           .what = "name the owner of a new server",
+                                           .run = name_owner,
+                                           .arg = p,
+                                           .done = named,
+                                           .owner = p,
+                                           .limit_ms = NAMING_MS},
+                        &e);
+    if (p->work == NULL)
+        fail(p, &e);
+}
+
+static void notified(struct loop_io *io, uint32_t events)
+{
+    struct pod *p = list_of(io, struct pod, notify_io);
+    char datagram[1024];
+
+    (void)events;
+    for (int i = 0; i < DATAGRAMS_AT_ONCE; i++) {
+        ssize_t n = recv(io->fd, datagram, sizeof(datagram), MSG_DONTWAIT);
+        struct pg_notify notify;
+
+        if (n < 0)
+            return;
+        if (p->phase == POD_STARTING && pg_notify_parse(datagram, (size_t)n, &notify) &&
+            notify.ready) {
+            ready(p);
+            return;
+        }
+    }
+}
+
+/* ---- the start ---- */
+
+static int check_data(const struct pod *p, struct err *e)
+{
+    AUTO_CLOSE int top = open(p->dirs.volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int data = -1;
+
+    if (top < 0)
+        return err_set_os(e, errno, "could not open volume \"%s\"", p->volume);
+    data = fd_open_beneath(top, VOL_DIR_POD "/" PG_DATA_NAME, O_RDONLY | O_DIRECTORY, e);
+    if (data < 0)
+        return err_prefix(e, "the data directory of server \"%s\"", p->login);
+    return pg_data_check(data, p->server.install->major, e);
+}
+
+/*
+ * In the child that becomes the pod. It enters the group before it takes the lock, so that a dormd
+ * that starts just now and finds the lock taken also finds by whom.
+ */
+static int launch(void *arg, struct err *e)
+{
+    const struct pod *p = arg;
+    const struct local *l = p->local;
+    struct vol_attach attach = {
+        .image = p->volume, .mountpoint = p->dirs.volume, .uid = p->uid, .gid = p->uid};
+    AUTO_CLOSE int lock_fd = -1;
+    struct pod_run run = {.local = l,
+                          .dirs = &p->dirs,
+                          .group = p->id,
+                          .login = p->login,
+                          .uid = p->uid,
+                          .server = &p->server,
+                          .err_fd = p->stderr_fd};
+    int there;
+
+    if (box_groups_make(l->groups, p->id, &p->limits, e) < 0 ||
+        box_groups_join(l->groups, p->id, e) < 0)
+        return -1;
+    if (vol_lock(l->locks_fd, p->volume, &lock_fd, e) < 0 || INJECT("pod.locked", e) < 0)
+        return -1;
+    there = vol_exists(&p->pool->pool, p->volume, e);
+    if (there < 0)
+        return -1;
+    if (there == 0 && vol_clone(&p->pool->pool, p->template_name, p->volume, e) < 0)
+        return -1;
+    if (INJECT("pod.cloned", e) < 0 || vol_attach(&p->pool->pool, &attach, e) < 0 ||
+        INJECT("pod.attached", e) < 0 || check_data(p, e) < 0 ||
+        pod_sockets_mount(&p->dirs, p->uid, e) < 0 || INJECT("pod.launch", e) < 0)
+        return -1;
+    run.lock_fd = lock_fd;
+    return pod_exec(&run, e);
+}
+
+static int start_now(struct pod *p, struct err *e)
+{
+    struct local *l = p->local;
+
+    p->phase = POD_STARTING;
+    if (pod_log_open(&p->log, l, p->id, p->uid, &p->stderr_fd, e) < 0 ||
+        pod_notify_open(&p->dirs, p->uid, &p->notify_fd, e) < 0 ||
+        loop_io_start(l->loop, &p->notify_io, p->notify_fd, EPOLLIN, notified, e) < 0)
+        return -1;
+    p->launch = job_start(&(struct job_spec){.loop = l->loop,
+                                             .what = "launch the server",
+                                             .run = launch,
+                                             .arg = p,
+                                             .done = launch_done,
+                                             .owner = p,
+                                             .outlives_us = true},
+                          e);
+    close_fd(&p->stderr_fd);
+    return p->launch == NULL ? -1 : 0;
+}
+
+/* 1: go ahead; 0: something must be done first, and pod_go_on() follows. */
+static int prepared(struct pod *p, struct err *e)
+{
+    int there;
+
+    if (chore_wait(p->local, p->volume, p))
+        return 0;
+    there = vol_exists(&p->pool->pool, p->volume, e);
+    if (there != 0)
+        return there;
+    return template_need(p->local, p->pool, p->server.install, p->server.capacity, p, NULL, NULL,
+                         e);
+}
+
+static int advance(struct pod *p, struct err *e)
+{
+    int r = prepared(p, e);
+
+    return r <= 0 ? r : start_now(p, e);
+}
+
+void pod_go_on(struct pod *p, const struct err *e)
+{
+    struct err why;
+
+    if (p->phase != POD_PREPARING)
+        return;
+    if (e != NULL)
+        fail(p, e);
+    else if (advance(p, &why) < 0)
+        fail(p, &why);
+}
+
+int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
+{
+    struct pod *p;
+
+    if (map_get(&l->pods, spec->id) != NULL)
+        return err_set(e, ERR_BUSY, "server \"%s\" still has processes", spec->login);
+    p = pod_new(l, spec, e);
+    if (p == NULL)
+        return -1;
+    if (advance(p, e) < 0) {
+        pod_free(p);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- a pod that was found ---- */
+
+/* Until the server, started under another dormd, takes connections. */
+static int ask_until_ready(void *arg, struct err *e)
+{
+    const struct pod *p = arg;
+    uint64_t deadline = clock_ms() + ASK_MS;
+
+    while (clock_ms() < deadline) {
+        struct timespec pause = {.tv_nsec = ASK_AGAIN_MS * 1000000L};
+        struct pg_client c = {.fd = -1};
+        int fd = dial(p, e);
+        int r = fd < 0 ? -1
+                       : pg_client_start(&c, fd, p->named ? p->superuser : PG_SETUP_ROLE,
+                                         "template1", deadline, e);
+        bool ready = r == 0 || (fd >= 0 && c.sqlstate[0] != '\0' && !str_is(c.sqlstate, "57P03"));
+
+        if (fd >= 0)
+            pg_client_close(&c);
+        if (ready)
+            return p->named ? 0 : name_owner(arg, e);
+        (void)nanosleep(&pause, NULL);
+    }
+    return err_set(e, ERR_BUSY, "the server that was found running takes no connections");
+}
+
+static void asked(void *owner, int status, const struct err *e)
+{
+    struct pod *p = owner;
+
+    (void)status;
+    p->work = NULL;
+    if (e != NULL)
+        fail(p, e);
+    else
+        up(p);
+}
+
+static int watch_found(struct pod *p, struct err *e)
+{
+    struct local *l = p->local;
+    struct box_seen seen;
+    AUTO_CLOSE int unused = -1;
+    int r;
+
+    if (box_look(l->groups, p->id, &seen, e) < 0)
+        return -1;
+    if (seen.init == 0) {
+        /* its launcher is still at work, or only strays are left: neither can be taken over */
+        box_seen_done(&seen);
+        return err_set(e, ERR_BUSY, "the pod of server \"%s\" has no process 1", p->login);
+    }
+    r = loop_child_start(l->loop, &p->init, seen.init, init_gone, e);
+    box_seen_done(&seen);
+    if (r < 0)
+        return -1;
+    if (pod_log_open(&p->log, l, p->id, p->uid, &unused, e) < 0)
+        return -1;
+    p->work = job_start(&(struct job_spec){.loop = l->loop,
+                                           .what = "reach a server that was found running",
+                                           .run = ask_until_ready,
+                                           .arg = p,
+                                           .done = asked,
+                                           .owner = p,
+                                           .limit_ms = ASK_MS + 5000},
+                        e);
+    return p->work == NULL ? -1 : 0;
+}
+
+int pod_ask(struct local *l, const struct engine_server *spec, struct err *e)
+{
+    struct pod *p = pod_new(l, spec, e);
+
+    if (p == NULL)
+        return -1;
+    p->phase = POD_STARTING;
+    if (watch_found(p, e) < 0)
+        fail(p, e); /* in a later turn it has ENDED, and may be started afresh */
+    return 0;
+}
+
+/* ---- what is done to a living one ---- */
+
+int pod_stop(struct local *l, const char *id, struct err *e)
+{
+    struct pod *p = map_get(&l->pods, id);
+
+    if (p == NULL)
+        return 0;
+    if (p->phase == POD_PREPARING) {
+        (void)err_set(&p->why, ERR_BUSY, "the server was stopped before it had started");
+        end_pod(p);
+        return 0;
+    }
+    if (box_signal(l->groups, id, BOX_PAYLOAD, SIGINT, e) < 0 && e->kind != ERR_NOT_FOUND)
+        return -1;
+    return 0;
+}
+
+int pod_kill(struct local *l, const char *id, struct err *e)
+{
+    struct pod *p = map_get(&l->pods, id);
+
+    if (p == NULL)
+        return 0;
+    if (p->launch != NULL)
+        job_kill(p->launch);
+    if (box_groups_kill(l->groups, id, e) < 0)
+        return -1;
+    end_pod(p);
+    return 0;
+}
+
+/*
+ * The directory is the user's: they may put a link to another pod's socket there. So the name is
+ * resolved once, below a descriptor and through no link, and whoever listens must be of this pod.
+ */
+int pod_connect(struct local *l, const char *id, int *ret_fd, struct err *e)
+{
+    const struct pod *p = map_get(&l->pods, id);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    AUTO_CLOSE int dir = -1, socket_path = -1, fd = -1;
+    struct ucred peer;
+    socklen_t peer_size = sizeof(peer);
+
+    if (p == NULL)
+        return err_set(e, ERR_BUSY, "server \"%s\" does not run", id);
+    dir = open(p->dirs.sockets, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return err_set_os(e, errno, "could not open \"%s\"", p->dirs.sockets);
+    socket_path = fd_open_beneath(dir, strrchr(PG_SOCKET, '/') + 1, O_PATH, e);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (socket_path < 0 || fd < 0)
+        return err_set(e, ERR_BUSY, "server \"%s\" has no socket", p->login);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", socket_path);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+        return err_set(e, ERR_BUSY, "server \"%s\" takes no connections", p->login);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) < 0 || peer.uid != p->uid)
+        return err_set(e, ERR_DENIED, "the socket of server \"%s\" belongs to somebody else",
+                       p->login);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}

@@ -1,0 +1,477 @@
+/* A real PostgreSQL, at its real paths, in a mount namespace of our own: template, naming, crashes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "pg/pg.h"
+#include "t.h"
+
+#define NOBODY  65534
+#define PATIENT 60000
+
+static struct pg_install installed;
+static struct pg_server server = {
+    .install = &installed, .memory = 512u << 20, .capacity = 1u << 30};
+static pid_t postmaster;
+static const char auto_conf[] = PG_DATA "/" PG_AUTO_CONF;
+
+static uint64_t soon(void)
+{
+    return clock_ms() + PATIENT;
+}
+
+static int dial(void *of, struct err *e)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = PG_SOCKET};
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)of;
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
+        return err_set_os(e, errno, "could not connect");
+    return take_fd(&fd);
+}
+static const struct pg_dial way = {dial, NULL};
+
+static bool put(const char *path, const char *text, uid_t owner)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    struct err e;
+
+    return fd >= 0 && fd_write_all(fd, text, strlen(text), &e) == 0 &&
+           fchown(fd, owner, owner) == 0;
+}
+
+static bool folder(const char *path)
+{
+    return mkdir(path, 0755) == 0 && chown(path, NOBODY, NOBODY) == 0;
+}
+
+/* /etc, /run and /var/lib of our own, with only what the sandbox would have. */
+static const char *make_places(void)
+{
+    static const char *const keep[] = {"/etc/ld.so.cache", "/etc/nsswitch.conf"};
+    char *text[2] = {NULL, NULL};
+    int len[2];
+    struct err e;
+
+    for (int i = 0; i < 2; i++)
+        len[i] = fd_read_file(AT_FDCWD, keep[i], 4 << 20, &text[i], &e);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", "/etc", "tmpfs", 0, NULL) < 0 ||
+        mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 ||
+        mount("tmpfs", "/var/lib", "tmpfs", 0, "mode=755") < 0)
+        return "no mount namespace of our own";
+    for (int i = 0; i < 2; i++) {
+        if (len[i] >= 0 &&
+            fd_write_file(AT_FDCWD, keep[i], 0644, 0, 0, text[i], (size_t)len[i], &e) < 0)
+            return "the files of /etc cannot be written";
+        free(text[i]);
+    }
+    if (!put("/etc/passwd", "user:x:65534:65534::/:/bin/sh\n", 0) || mkdir("/etc/dorm", 0755) < 0 ||
+        !folder("/run/dorm") || !folder(PG_SOCKET_DIR) || !folder(PG_VOLUME))
+        return "the directories of a sandbox cannot be made";
+    return NULL;
+}
+
+static pid_t run(const struct pg_words *argv, const char *log)
+{
+    struct pg_words env = {0};
+    pid_t pid;
+
+    pg_server_env(&installed, &env);
+    pid = fork();
+    if (pid == 0) {
+        int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+        if (out < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || setgroups(0, NULL) < 0 ||
+            setgid(NOBODY) < 0 || setuid(NOBODY) < 0 || chdir("/") < 0)
+            _exit(126);
+        (void)execve(argv->at[0], argv->at, env.at);
+        _exit(127);
+    }
+    pg_words_done(&env);
+    return pid;
+}
+
+static void run_initdb(void)
+{
+    struct pg_words argv = {0};
+    struct err e;
+    int status = -1;
+
+    T_EQ(pg_initdb_argv(&installed, &argv, &e), 0);
+    T_EQ(waitpid(run(&argv, "/run/initdb.log"), &status, 0) > 0, 1);
+    T_EQ(status, 0);
+    pg_words_done(&argv);
+    T_OK(put(PG_DATA "/" PG_USER_CONF, pg_user_conf_text(), NOBODY));
+}
+
+static bool wait_ready(int notify)
+{
+    uint64_t until = soon();
+
+    while (clock_ms() < until) {
+        struct pollfd p = {.fd = notify, .events = POLLIN};
+        struct pg_notify n;
+        char datagram[4096];
+        ssize_t len;
+
+        if (waitpid(postmaster, NULL, WNOHANG) != 0) {
+            postmaster = 0;
+            return false;
+        }
+        if (poll(&p, 1, 20) <= 0)
+            continue;
+        len = recv(notify, datagram, sizeof(datagram), 0);
+        if (len > 0 && pg_notify_parse(datagram, (size_t)len, &n) && n.ready)
+            return true;
+    }
+    return false;
+}
+
+static bool start(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = PG_NOTIFY};
+    AUTO_CLOSE int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    AUTO_FREE char *conf = pg_conf_text(&server);
+    struct pg_words argv = {0};
+    struct err e;
+
+    (void)unlink(PG_NOTIFY);
+    (void)unlink(PG_SOCKET);
+    (void)unlink(PG_SOCKET ".lock");
+    if (bind(notify, (const struct sockaddr *)&at, sizeof(at)) < 0 || chmod(PG_NOTIFY, 0666) < 0 ||
+        !put(PG_CONF, conf, 0) || !put(PG_HBA, pg_hba_text(), 0) ||
+        !put(PG_IDENT, pg_ident_text(), 0) || pg_server_argv(&server, &argv, &e) < 0)
+        return false;
+    postmaster = run(&argv, "/run/server.log");
+    pg_words_done(&argv);
+    return wait_ready(notify);
+}
+
+/* Until every process of the server is gone: as the sandbox's end would do. */
+static void stop(int number)
+{
+    if (postmaster > 0)
+        (void)kill(postmaster, number);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+        continue;
+    postmaster = 0;
+}
+
+static int name(const char *who, struct err *e)
+{
+    int fd = dial(NULL, e);
+
+    return fd < 0 ? -1 : pg_name_owner(fd, who, soon(), e);
+}
+
+/* One value as that role, or "?" with the failure printed. */
+static const char *ask(const char *role, const char *database, const char *sql)
+{
+    static char value[300];
+    struct pg_client c;
+    struct err e;
+    int fd = dial(NULL, &e);
+
+    value[0] = '?';
+    value[1] = '\0';
+    if (fd < 0 || pg_client_start(&c, fd, role, database, soon(), &e) < 0) {
+        printf("# %s\n", e.msg);
+        return "?";
+    }
+    if (pg_client_value(&c, sql, value, sizeof(value), &e) < 0) {
+        printf("# %s\n", e.msg);
+        pg_client_close(&c);
+        return "?";
+    }
+    pg_client_close(&c);
+    return value;
+}
+
+static bool copy_tree(const char *from, const char *to)
+{
+    const char *const argv[] = {"cp", "-a", from, to, NULL};
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        (void)execve("/bin/cp", (char *const *)(uintptr_t)argv, (char *[]){NULL});
+        _exit(127);
+    }
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool remove_tree(const char *at)
+{
+    const char *const argv[] = {"rm", "-rf", at, NULL};
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        (void)execve("/bin/rm", (char *const *)(uintptr_t)argv, (char *[]){NULL});
+        _exit(127);
+    }
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool new_clone(void)
+{
+    return remove_tree(PG_DATA) && copy_tree("/var/lib/template", PG_DATA);
+}
+
+static bool append(const char *path, const char *text)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    struct err e;
+
+    return fd >= 0 && fd_write_all(fd, text, strlen(text), &e) == 0;
+}
+
+static void a_template_is_made(void)
+{
+    struct err e = {0};
+
+    run_initdb();
+    server.building = true;
+    T_OK(start());
+    T_EQ(pg_template_fill(&way, soon(), &e), 0);
+    T_EQ(pg_template_fill(&way, soon(), &e), 0); /* a repeated step changes nothing */
+    T_STR(ask(PG_SETUP_ROLE, PG_OWNER_ROLE, "SHOW fsync"), "off");
+    T_EQ(pg_template_seal(&way, &server, soon(), &e), 0);
+    T_STR(ask(PG_SETUP_ROLE, "postgres", "SHOW data_checksums"), "on");
+    /* 1 GiB of capacity: 64 MB of segments are there already */
+    T_STR(ask(PG_SETUP_ROLE, "postgres", "SELECT count(*) >= 4 FROM pg_ls_waldir()"), "t");
+    stop(SIGINT);
+    server.building = false;
+    T_OK(copy_tree(PG_DATA, "/var/lib/template"));
+}
+
+static void the_data_directory_is_of_its_own_major_only(void)
+{
+    AUTO_CLOSE int data = open(PG_DATA, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err e;
+
+    T_EQ(pg_data_check(data, installed.major, &e), 0);
+    T_EQ(pg_data_check(data, installed.major + 1, &e), -1);
+    T_EQ(e.kind, ERR_CONFIG);
+}
+
+static void the_owner_is_named_once(void)
+{
+    struct err e = {0};
+
+    T_OK(new_clone() && start());
+    T_EQ(name("alice", &e), 1);
+    T_EQ(name("alice", &e), 0);
+    T_EQ(name("bob", &e), 0);
+    T_STR(ask("alice", "alice", "SELECT current_user || rolsuper FROM pg_roles WHERE oid = 10"),
+          "alicetrue");
+    T_STR(ask("alice", "alice",
+              "SELECT pg_get_userbyid(datdba) FROM pg_database "
+              "WHERE datname = 'alice'"),
+          "alice");
+    T_STR(ask("alice", "alice", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'dorm%'"), "0");
+    T_STR(ask("alice", "alice", "SELECT count(*) FROM pg_database WHERE datname LIKE 'dorm%'"),
+          "0");
+    T_STR(ask("alice", "alice", "SHOW fsync"), "on");
+    stop(SIGINT);
+    T_OK(start());
+    T_EQ(name("alice", &e), 0);
+    stop(SIGINT);
+}
+
+static void roles_of_our_names_do_not_confuse_a_later_wake(void)
+{
+    struct err e = {0};
+
+    T_OK(new_clone() && start());
+    T_EQ(name("alice", &e), 1);
+    (void)ask("alice", "alice", "CREATE ROLE dorm_setup SUPERUSER LOGIN");
+    T_EQ(name("alice", &e), 0);
+    (void)ask("alice", "alice", "CREATE ROLE dorm_owner");
+    T_EQ(name("alice", &e), 0);
+    T_STR(ask("alice", "alice", "SELECT rolname FROM pg_roles WHERE oid = 10"), "alice");
+    stop(SIGINT);
+}
+
+static void any_name_is_quoted_right(void)
+{
+    static const char *const names[] = {
+        "a\"; DROP DATABASE postgres; --",
+        "o'brien\\",
+        "Ünï \xf0\x9f\x90\x98",
+        "default",
+        "user",
+        "\x01\n\t",
+        "x123456789012345678901234567890123456789012345678901234567890bc"};
+    struct err e = {0};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        T_OK(new_clone() && start());
+        T_EQ(name(names[i], &e), 1);
+        T_STR(ask(names[i], names[i], "SELECT rolname FROM pg_roles WHERE oid = 10"), names[i]);
+        stop(SIGINT);
+    }
+}
+
+static void a_database_of_that_name_becomes_the_users_own(void)
+{
+    struct err e = {0};
+
+    T_OK(new_clone() && start());
+    T_EQ(name("postgres", &e), 1);
+    T_STR(
+        ask("postgres", "postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'dorm%'"),
+        "0");
+    T_STR(ask("postgres", "postgres", "SELECT rolname FROM pg_roles WHERE oid = 10"), "postgres");
+    stop(SIGINT);
+}
+
+static void a_kill_while_naming_leaves_it_done_or_to_do(void)
+{
+    int done = 0, to_do = 0;
+
+    for (int i = 0; i < 16; i++) {
+        struct err e = {0};
+        pid_t child;
+        int result;
+
+        T_OK(new_clone() && start());
+        child = fork();
+        if (child == 0) {
+            (void)name("alice", &e);
+            _exit(0);
+        }
+        (void)poll(NULL, 0, i / 2); /* not a wait for something: the moment is what varies */
+        stop(SIGKILL);
+        T_OK(start());
+        result = name("alice", &e);
+        T_OK(result >= 0);
+        done += result == 0;
+        to_do += result == 1;
+        T_STR(ask("alice", "alice", "SELECT rolname FROM pg_roles WHERE oid = 10"), "alice");
+        T_STR(ask("alice", "alice", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'dorm%'"),
+              "0");
+        stop(SIGINT);
+    }
+    printf("# killed before it was durable: %d, after: %d\n", to_do, done);
+}
+
+static void our_settings_win_over_the_users_files(void)
+{
+    static const char *const nasty =
+        "shared_buffers = '1TB'\nport = 6543\nlisten_addresses = '*'\n"
+        "unix_socket_directories = '/nowhere'\nunix_socket_group = 'nobodys'\nssl = on\n"
+        "hba_file = '/nowhere'\nident_file = '/nowhere'\nexternal_pid_file = '/nowhere/x'\n"
+        "logging_collector = on\nlog_directory = '/nowhere'\nlog_destination = 'syslog'\n"
+        "max_connections = 1\nsuperuser_reserved_connections = 200\nmax_wal_size = '100GB'\n"
+        "huge_pages = on\nshared_memory_type = sysv\npre_auth_delay = 60\nwork_mem = '7MB'\n"
+        "archive_mode = on\narchive_command = 'false'\nrestore_command = 'false'\n";
+    struct err e = {0};
+
+    T_OK(new_clone());
+    T_OK(append(auto_conf, nasty));
+    T_OK(start());
+    T_EQ(name("alice", &e), 1);
+    T_STR(ask("alice", "alice", "SHOW shared_buffers"), "32MB");
+    T_STR(ask("alice", "alice", "SHOW max_connections"), "100");
+    T_STR(ask("alice", "alice", "SHOW max_wal_size"), "192MB");
+    T_STR(ask("alice", "alice", "SHOW work_mem"), "7MB"); /* this one is theirs */
+    T_STR(ask("alice", "alice", "ALTER SYSTEM SET port = 7777; SHOW port"), "?");
+    stop(SIGINT);
+
+    (void)unlink(PG_DATA "/" PG_USER_CONF);
+    T_OK(start());
+    T_STR(ask("alice", "alice", "SHOW jit"), "off");
+    stop(SIGINT);
+}
+
+static void the_hubs_parameters_win_over_sizes(void)
+{
+    static const struct pg_param own[] = {{"shared_buffers", "24MB"}, {"work_mem", "8MB"}};
+    struct err e = {0};
+
+    server.params = own;
+    server.param_n = 2;
+    T_OK(new_clone() && start());
+    T_EQ(name("alice", &e), 1);
+    T_STR(ask("alice", "alice", "SHOW shared_buffers"), "24MB");
+    T_STR(ask("alice", "alice", "SHOW work_mem"), "8MB");
+    stop(SIGINT);
+    server.param_n = 0;
+}
+
+static const char *failure(void)
+{
+    static char why[300];
+    AUTO_FREE char *log = NULL;
+    struct err e;
+    int len = fd_read_file(AT_FDCWD, "/run/server.log", 1 << 20, &log, &e);
+
+    (void)pg_start_failure(log, len < 0 ? 0 : (size_t)len, why, sizeof(why));
+    return why;
+}
+
+static void a_start_that_fails_says_why_and_safe_mode_helps(void)
+{
+    T_OK(new_clone());
+    T_OK(append(auto_conf, "shared_preload_libraries = 'nope'\n"));
+    T_OK(!start());
+    T_STR(failure(), "could not access file \"nope\": No such file or directory");
+    stop(SIGINT);
+
+    T_OK(new_clone());
+    T_OK(append(PG_DATA "/" PG_USER_CONF, "work_mem = 'a lot'\n"));
+    T_OK(!start());
+    T_STR(failure(), "invalid value for parameter \"work_mem\": \"a lot\"");
+    stop(SIGINT);
+    server.safe = true;
+    T_OK(start());
+    stop(SIGINT);
+    server.safe = false;
+}
+
+int main(void)
+{
+    const char *why = NULL;
+    struct err e;
+
+    if (getuid() != 0)
+        why = "needs root";
+    else if (pg_find("", "postgres", &installed, &e) < 0)
+        why = e.msg;
+    else
+        why = make_places();
+    if (why != NULL) {
+        printf("1..0 # SKIP NOT TESTED with a real PostgreSQL: %s\n", why);
+        return 0;
+    }
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    T_RUN(a_template_is_made);
+    T_RUN(the_data_directory_is_of_its_own_major_only);
+    T_RUN(the_owner_is_named_once);
+    T_RUN(roles_of_our_names_do_not_confuse_a_later_wake);
+    T_RUN(any_name_is_quoted_right);
+    T_RUN(a_database_of_that_name_becomes_the_users_own);
+    T_RUN(a_kill_while_naming_leaves_it_done_or_to_do);
+    T_RUN(our_settings_win_over_the_users_files);
+    T_RUN(the_hubs_parameters_win_over_sizes);
+    T_RUN(a_start_that_fails_says_why_and_safe_mode_helps);
+    return t_end();
+}
