@@ -1,0 +1,13 @@
+/*
+ * cancel.h: CancelRequest. A key is the gate's own; with the right one, the server of that session
+ * and of no other gets a request with its own key. A wrong one is closed without a word.
+ */
+#pragma once
+
+#include "session.h"
+
+void cancel_begin(struct session *s, uint32_t pid, const uint8_t *key, size_t key_len);
+/* Ask dormd for a connection, again after it has been away. */
+void cancel_ask(struct session *s);
+/* GATE_READY for a request to cancel. Takes the descriptor. */
+void cancel_ready(struct session *s, int *fd_take);
