@@ -1,0 +1,531 @@
+#include "fleet.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+enum { RETRY_MS = 50 }; /* between attempts at a postmaster that is awake but takes no connection */
+
+struct fleet_server {
+    struct fleet *fleet;
+    struct engine_server spec; /* its texts are owned by text */
+    char *text[6];
+    const char **parameters; /* owned, and so are its texts */
+    char id[ID_SIZE];
+    struct life life;
+    struct log log, log_name;
+    struct loop_timer deadline, idle, retry;
+    struct list waiters, stoppers;
+    struct list resting; /* in fleet.resting while it sleeps and its volume may be mounted */
+    uint32_t sessions;
+    uint64_t after_ms, since_ms;
+    struct err failure; /* of the last wake; kind NONE if it did not fail */
+};
+
+struct fleet {
+    struct loop *loop;
+    struct engine *engine; /* borrowed */
+    struct fleet_hooks hooks;
+    struct map servers;  /* by id */
+    struct list resting; /* longest asleep first */
+    size_t resting_n, resting_most;
+    void (*down)(void *owner); /* not NULL while everything is being put to sleep */
+    void *down_owner;
+};
+
+static void step(struct fleet_server *s, enum life_event event);
+
+struct fleet *fleet_new(struct loop *loop, struct engine *engine, const struct fleet_hooks *hooks,
+                        size_t mounted_most)
+{
+    struct fleet *f = mem_new(sizeof(*f));
+
+    *f = (struct fleet){
+        .loop = loop, .engine = engine, .hooks = *hooks, .resting_most = mounted_most};
+    list_init(&f->resting);
+    return f;
+}
+
+static void free_texts(struct fleet_server *s)
+{
+    for (size_t i = 0; i < sizeof(s->text) / sizeof(s->text[0]); i++) {
+        free(s->text[i]);
+        s->text[i] = NULL;
+    }
+    for (size_t i = 0; i < s->spec.parameters_n; i++)
+        free((void *)(uintptr_t)s->parameters[i]);
+    free(s->parameters);
+    s->parameters = NULL;
+}
+
+/* Keep own copies: the caller's texts are rows of the record, or of a hub file about to be
+ * reloaded. */
+static void copy_spec(struct fleet_server *s, const struct fleet_want *want)
+{
+    const struct engine_server *from = &want->server;
+    const char **parameters = mem_new((from->parameters_n + 1) * sizeof(*parameters));
+    char *text[] = {mem_copy(from->id),        mem_copy(from->volume), mem_copy(from->login),
+                    mem_copy(from->superuser), mem_copy(from->class),  mem_copy(want->name)};
+
+    for (size_t i = 0; i < from->parameters_n; i++)
+        parameters[i] = mem_copy(from->parameters[i]);
+    free_texts(s);
+    for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
+        s->text[i] = text[i];
+    s->parameters = parameters;
+    s->spec = *from;
+    s->spec.id = s->text[0];
+    s->spec.volume = s->text[1];
+    s->spec.login = s->text[2];
+    s->spec.superuser = s->text[3];
+    s->spec.class = s->text[4];
+    s->spec.parameters = parameters;
+    s->log_name.value = s->text[5];
+    s->after_ms = want->after_ms;
+}
+
+static struct fleet_server *know(struct fleet *f, const struct fleet_want *want)
+{
+    struct fleet_server *s = map_get(&f->servers, want->server.id);
+
+    if (s == NULL) {
+        s = mem_new(sizeof(*s));
+        s->fleet = f;
+        if (!str_copy(s->id, sizeof(s->id), want->server.id))
+            abort();
+        s->log_name = (struct log){.key = "name"};
+        s->log = (struct log){.outer = &s->log_name, .key = "server", .value = s->id};
+        list_init(&s->waiters);
+        list_init(&s->stoppers);
+        list_init(&s->resting);
+        s->since_ms = loop_now(f->loop);
+        map_add(&f->servers, s->id, s);
+    }
+    /* what runs keeps what it was started with; a new wake takes what the hub says now */
+    if (s->text[0] == NULL || s->life.state == LIFE_ASLEEP || s->life.state == LIFE_FAILED)
+        copy_spec(s, want);
+    return s;
+}
+
+static void forget(struct fleet_server *s)
+{
+    struct fleet *f = s->fleet;
+
+    assert(list_empty(&s->waiters) && list_empty(&s->stoppers));
+    if (!list_empty(&s->resting)) {
+        list_remove(&s->resting);
+        f->resting_n--;
+    }
+    loop_timer_stop(f->loop, &s->deadline);
+    loop_timer_stop(f->loop, &s->idle);
+    loop_timer_stop(f->loop, &s->retry);
+    (void)map_remove(&f->servers, s->id);
+    free_texts(s);
+    loop_free_later(f->loop, s);
+}
+
+void fleet_free(struct fleet *f)
+{
+    if (f == NULL)
+        return;
+    for (;;) {
+        struct fleet_server *s = NULL;
+
+        map_each (&f->servers, slot) {
+            s = slot->value;
+            break;
+        }
+        if (s == NULL)
+            break;
+        list_init(&s->waiters);
+        list_init(&s->stoppers);
+        forget(s);
+    }
+    map_done(&f->servers);
+    free(f);
+}
+
+static void tell(struct fleet_waiter *w, int fd, const struct err *e)
+{
+    AUTO_CLOSE int given = fd;
+
+    list_remove(&w->node);
+    w->waiting = false;
+    w->told(w, &given, e);
+}
+
+static void tell_all(struct list *waiters, const struct err *e)
+{
+    while (!list_empty(waiters))
+        tell(list_of(list_first(waiters), struct fleet_waiter, node), -1, e);
+}
+
+static void serve(struct fleet_server *s);
+
+static void retry_now(struct loop_timer *t)
+{
+    struct fleet_server *s = list_of(t, struct fleet_server, retry);
+
+    if (s->life.state == LIFE_AWAKE)
+        serve(s);
+}
+
+/*
+ * A connection that does not come about while the server is awake is not the waiter's failure: its
+ * owner may be restarting it, or its backlog is full. It is tried again until that is settled.
+ */
+static void serve(struct fleet_server *s)
+{
+    struct fleet *f = s->fleet;
+
+    while (!list_empty(&s->waiters)) {
+        struct fleet_waiter *w = list_of(list_first(&s->waiters), struct fleet_waiter, node);
+        struct err e;
+        int fd = -1;
+
+        if (w->wants_connection && f->engine->ops->connect(f->engine, s->id, &fd, &e) < 0) {
+            if (e.kind == ERR_BUSY) {
+                loop_timer_set(f->loop, &s->retry, loop_now(f->loop) + RETRY_MS, retry_now);
+                return;
+            }
+            log_err(&s->log, LOG_WARN_, &e);
+            tell(w, -1, &e);
+            continue;
+        }
+        tell(w, fd, NULL);
+    }
+}
+
+static void idle_over(struct loop_timer *t)
+{
+    struct fleet_server *s = list_of(t, struct fleet_server, idle);
+
+    if (s->sessions == 0 && list_empty(&s->waiters))
+        step(s, LIFE_REST);
+}
+
+static void watch_idleness(struct fleet_server *s)
+{
+    bool idle = s->life.state == LIFE_AWAKE && s->sessions == 0 && list_empty(&s->waiters);
+
+    if (!idle || s->after_ms == 0)
+        loop_timer_stop(s->fleet->loop, &s->idle);
+    else if (s->idle.place == 0)
+        loop_timer_set(s->fleet->loop, &s->idle, loop_now(s->fleet->loop) + s->after_ms, idle_over);
+}
+
+static void late(struct loop_timer *t)
+{
+    struct fleet_server *s = list_of(t, struct fleet_server, deadline);
+
+    if (s->life.state == LIFE_WAKING) {
+        (void)err_set(&s->failure, ERR_BUSY, "the server did not become ready in time");
+        (void)err_hint(&s->failure, "dorm server logs %s", s->log_name.value);
+    }
+    step(s, LIFE_LATE);
+}
+
+static void released(void *owner, const char *volume, const struct err *e)
+{
+    struct fleet *f = owner;
+
+    (void)volume;
+    if (e != NULL)
+        log_err(NULL, LOG_WARN_, e);
+    (void)f;
+}
+
+/* A volume stays mounted while its server sleeps, for a quicker wake, but not all of them for ever.
+ */
+static void rest_in_turn(struct fleet_server *s)
+{
+    struct fleet *f = s->fleet;
+
+    if (list_empty(&s->resting)) {
+        list_append(&f->resting, &s->resting);
+        f->resting_n++;
+    }
+    while (f->resting_n > f->resting_most) {
+        struct fleet_server *oldest =
+            list_of(list_first(&f->resting), struct fleet_server, resting);
+        struct err e;
+
+        if (f->engine->ops->release(f->engine, oldest->spec.volume, released, f, &e) < 0)
+            log_err(&oldest->log, LOG_WARN_, &e);
+        forget(oldest);
+    }
+}
+
+static void ask_engine(struct fleet_server *s, enum life_act act)
+{
+    struct engine *engine = s->fleet->engine;
+    struct err e;
+    int r = 0;
+
+    if (act == LIFE_START)
+        r = engine->ops->start(engine, &s->spec, &e);
+    else if (act == LIFE_ASK)
+        r = engine->ops->ask(engine, &s->spec, &e);
+    else if (act == LIFE_STOP)
+        r = engine->ops->stop(engine, s->id, &e);
+    else if (act == LIFE_KILL)
+        r = engine->ops->kill(engine, s->id, &e);
+    if (r == 0)
+        return;
+    log_err(&s->log, LOG_ERROR_, &e);
+    if (act == LIFE_START) {
+        s->failure = e;
+        step(s, LIFE_ENDED);
+    }
+    /* a stop or kill that was refused is tried again, harder, when the deadline passes */
+}
+
+static void act_on(struct fleet_server *s, enum life_act act)
+{
+    switch (act) {
+    case LIFE_UNDECIDED:
+    case LIFE_NOTHING:
+        break;
+    case LIFE_START:
+        s->failure = (struct err){0};
+        ask_engine(s, act);
+        break;
+    case LIFE_ASK:
+    case LIFE_STOP:
+    case LIFE_KILL:
+        ask_engine(s, act);
+        break;
+    case LIFE_SERVE:
+        serve(s);
+        break;
+    case LIFE_SETTLE:
+        break;
+    case LIFE_FAIL:
+    case LIFE_REFUSE:
+        if (s->failure.kind == ERR_NONE)
+            (void)err_set(&s->failure, ERR_BUSY, "the server ended while it was starting");
+        tell_all(&s->waiters, &s->failure);
+        break;
+    }
+}
+
+static bool has_process(const struct fleet_server *s)
+{
+    return s->life.state != LIFE_ASLEEP && s->life.state != LIFE_FAILED;
+}
+
+static void tell_down_if_all_sleep(struct fleet *f)
+{
+    void (*done)(void *) = f->down;
+
+    if (done == NULL)
+        return;
+    map_each (&f->servers, slot) {
+        if (has_process(slot->value))
+            return;
+    }
+    f->down = NULL;
+    done(f->down_owner);
+}
+
+/* What holds now that the state is what it is: the levels behind the edges. */
+static void look_again(struct fleet_server *s)
+{
+    struct fleet *f = s->fleet;
+
+    watch_idleness(s);
+    if (has_process(s))
+        return;
+    tell_all(&s->stoppers, NULL);
+    if (s->life.state == LIFE_ASLEEP && !list_empty(&s->waiters) && f->down == NULL)
+        step(s, LIFE_WANT);
+    else if (s->life.state == LIFE_ASLEEP && s->sessions == 0)
+        rest_in_turn(s);
+}
+
+static void step(struct fleet_server *s, enum life_event event)
+{
+    struct fleet *f = s->fleet;
+    enum life_state from = s->life.state;
+    enum life_act act = life_step(&s->life, event, loop_now(f->loop));
+    enum life_state to = s->life.state;
+
+    if (s->life.deadline_ms == 0)
+        loop_timer_stop(f->loop, &s->deadline);
+    else
+        loop_timer_set(f->loop, &s->deadline, s->life.deadline_ms, late);
+    if (from != to) {
+        log_info(&s->log, "%s -> %s (%s, after %llu ms)", life_state_name(from),
+                 life_state_name(to), life_event_name(event),
+                 (unsigned long long)(loop_now(f->loop) - s->since_ms));
+        s->since_ms = loop_now(f->loop);
+        if (!list_empty(&s->resting)) {
+            list_remove(&s->resting);
+            f->resting_n--;
+        }
+        f->hooks.moved(f->hooks.owner, s->id, from, to);
+    }
+    act_on(s, act);
+    /* acting may itself have moved it on, and whoever did that has looked again already */
+    if (s->life.state == to)
+        look_again(s);
+    tell_down_if_all_sleep(f);
+}
+
+void fleet_event(struct fleet *f, const char *server, enum engine_event event,
+                 const struct err *why)
+{
+    struct fleet_server *s = map_get(&f->servers, server);
+
+    if (s == NULL)
+        return; /* forgotten while its end was on the way */
+    if (event == ENGINE_READY && !s->spec.named) {
+        s->spec.named = true;
+        f->hooks.named(f->hooks.owner, s->id);
+    }
+    if (why != NULL && s->failure.kind == ERR_NONE) {
+        s->failure = *why;
+        log_err(&s->log, LOG_WARN_, why);
+    }
+    step(s, event == ENGINE_READY ? LIFE_READY : LIFE_ENDED);
+}
+
+void fleet_wake(struct fleet *f, const struct fleet_want *want, struct fleet_waiter *w)
+{
+    struct fleet_server *s = know(f, want);
+    struct err e;
+
+    w->waiting = true;
+    list_append(&s->waiters, &w->node);
+    if (f->down != NULL) {
+        (void)err_set(&e, ERR_BUSY, "the hub is going down");
+        tell(w, -1, &e);
+        return;
+    }
+    step(s, LIFE_WANT);
+}
+
+void fleet_unwait(struct fleet_waiter *w)
+{
+    if (!w->waiting)
+        return;
+    list_remove(&w->node);
+    w->waiting = false;
+}
+
+void fleet_found(struct fleet *f, const struct fleet_want *want)
+{
+    step(know(f, want), LIFE_FOUND);
+}
+
+void fleet_rest(struct fleet *f, const char *server, struct fleet_waiter *w)
+{
+    struct fleet_server *s = map_get(&f->servers, server);
+
+    if (s == NULL || s->life.state == LIFE_ASLEEP) {
+        AUTO_CLOSE int none = -1;
+
+        w->told(w, &none, NULL);
+        return;
+    }
+    w->waiting = true;
+    list_append(&s->stoppers, &w->node);
+    step(s, LIFE_REST);
+}
+
+int fleet_connect(struct fleet *f, const char *server, int *ret_fd, struct err *e)
+{
+    const struct fleet_server *s = map_get(&f->servers, server);
+
+    if (s == NULL || s->life.state != LIFE_AWAKE)
+        return err_set(e, ERR_BUSY, "the server is not awake");
+    return f->engine->ops->connect(f->engine, server, ret_fd, e);
+}
+
+bool fleet_session_began(struct fleet *f, const char *server)
+{
+    struct fleet_server *s = map_get(&f->servers, server);
+
+    if (s == NULL)
+        return false;
+    s->sessions++;
+    watch_idleness(s);
+    return true;
+}
+
+void fleet_session_ended(struct fleet *f, const char *server)
+{
+    struct fleet_server *s = map_get(&f->servers, server);
+
+    /* 0: the server was forgotten with its dead sessions, and has come back as a new one since */
+    if (s == NULL || s->sessions == 0)
+        return;
+    s->sessions--;
+    look_again(s);
+}
+
+struct fleet_view fleet_look(const struct fleet *f, const char *server)
+{
+    const struct fleet_server *s = map_get(&f->servers, server);
+    struct fleet_view view = {.state = LIFE_ASLEEP};
+
+    if (s == NULL)
+        return view;
+    view = (struct fleet_view){
+        .state = s->life.state, .sessions = s->sessions, .since_ms = s->since_ms};
+    for (const struct list *n = s->waiters.next; n != &s->waiters; n = n->next)
+        view.waiting++;
+    if (s->failure.kind != ERR_NONE)
+        view.failure = s->failure.msg;
+    return view;
+}
+
+size_t fleet_count(const struct fleet *f, enum life_state state)
+{
+    size_t n = 0;
+
+    map_each (&f->servers, slot) {
+        const struct fleet_server *s = slot->value;
+
+        n += s->life.state == state;
+    }
+    return n;
+}
+
+void fleet_down(struct fleet *f, void (*done)(void *owner), void *owner)
+{
+    size_t n = 0;
+    struct fleet_server **all = mem_new((f->servers.used + 1) * sizeof(*all));
+
+    f->down = done;
+    f->down_owner = owner;
+    map_each (&f->servers, slot)
+        all[n++] = slot->value;
+    for (size_t i = 0; i < n; i++) {
+        struct err e;
+
+        (void)err_set(&e, ERR_BUSY, "the hub is going down");
+        tell_all(&all[i]->waiters, &e);
+        if (has_process(all[i]))
+            step(all[i], LIFE_REST);
+    }
+    free(all);
+    tell_down_if_all_sleep(f);
+}
+
+void fleet_forget(struct fleet *f, const char *server)
+{
+    struct fleet_server *s = map_get(&f->servers, server);
+
+    if (s != NULL && !has_process(s)) {
+        struct err e;
+
+        (void)err_set(&e, ERR_NOT_FOUND, "the server is being removed");
+        tell_all(&s->waiters, &e);
+        tell_all(&s->stoppers, NULL);
+        forget(s);
+    }
+}

@@ -1,0 +1,55 @@
+/* hub.h: everything one dormd has. Each part is written by the file named beside it, read by all.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "base/rand.h"
+#include "loop/loop.h"
+
+struct conf;
+struct control;
+struct door;
+struct engine;
+struct fleet;
+struct store;
+
+enum {
+    HUB_KEY = 32,           /* bytes of each secret */
+    HUB_RESERVED_UIDS = 16, /* the first of the range are our own programs' */
+};
+
+/* Which of the reserved uids does what. */
+enum hub_uid { HUB_UID_GATE = 0, HUB_UID_BUILD = 3 };
+
+struct hub {
+    struct loop *loop;
+    /* main.c */
+    char state_dir[PATH_MAX], conf_path[PATH_MAX];
+    bool default_place; /* /var/lib/dormouse, the machine's own hub */
+    struct conf *conf;
+    struct store *store;
+    struct engine *engine;
+    struct fleet *fleet;
+    uint32_t major; /* of PostgreSQL, for new servers */
+    /* identity.c */
+    char id[ID_SIZE];
+    char run_dir[64]; /* short: sockets live in it */
+    int state_fd;     /* owned */
+    uint8_t password_key[HUB_KEY], mock_key[HUB_KEY];
+    uint32_t uid_first, uid_last;
+    uint16_t port; /* listen.c */
+    struct door *door;
+    struct control *control;
+    struct loop_timer hourly;
+    bool going_down; /* told to: nothing new is started */
+};
+
+static inline uid_t hub_uid(const struct hub *h, enum hub_uid which)
+{
+    return h->uid_first + (uid_t)which;
+}

@@ -1,0 +1,409 @@
+/* dormd: the daemon of one hub. From the command line to a loop that turns, and back. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/inject.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cert/cert.h"
+#include "conf/conf.h"
+#include "dormd/control.h"
+#include "dormd/demo.h"
+#include "dormd/door.h"
+#include "dormd/end.h"
+#include "dormd/fleet.h"
+#include "dormd/hub.h"
+#include "dormd/identity.h"
+#include "dormd/people.h"
+#include "engine/local.h"
+#include "store/store.h"
+
+#define DEFAULT_STATE "/var/lib/dormouse"
+#define DEFAULT_CONF  "/etc/dormouse/hub.yaml"
+
+enum {
+    STORE_PATIENCE_MS =
+        5000, /* a dormd that was killed may have children that end a little later */
+    HOUR_MS = 3600000,
+};
+
+static const char usage_text[] =
+    "usage: dormd [--state DIRECTORY] [--ready-fd N]\n"
+    "\n"
+    "Runs one hub; `dorm up` starts it. The state directory is /var/lib/dormouse unless given.\n"
+    "With --ready-fd, \"ready\" or what went wrong is written to that descriptor.\n";
+
+struct options {
+    const char *state;
+    int ready_fd;
+};
+
+/* ---- the record follows what happens ---- */
+
+static void on_named(void *owner, const char *server)
+{
+    struct hub *h = owner;
+    struct store_volume volume;
+    struct err e;
+
+    if (store_server_set_named(h->store, server, true, &e) < 0 ||
+        store_volume_of(h->store, server, &volume, &e) < 0 ||
+        store_volume_set_phase(h->store, volume.id, STORE_BOUND, &e) < 0)
+        log_err(NULL, LOG_WARN_, &e); /* naming is repeated at the next wake, and finds it done */
+}
+
+static void on_moved(void *owner, const char *server, enum life_state from, enum life_state to)
+{
+    struct hub *h = owner;
+    struct err e;
+
+    /* when it was last of use; at its end, so that no wake waits for the disk */
+    if (from == LIFE_STOPPING && to == LIFE_ASLEEP &&
+        store_server_set_awake(h->store, server, clock_unix(), &e) < 0 && e.kind != ERR_NOT_FOUND)
+        log_err(NULL, LOG_WARN_, &e);
+}
+
+static void on_engine(void *owner, const char *server, enum engine_event event,
+                      const struct err *why)
+{
+    const struct hub *h = owner;
+
+    fleet_event(h->fleet, server, event, why);
+}
+
+static void on_found(void *owner, const char *server)
+{
+    struct hub *h = owner;
+    struct store_account account;
+    struct people_want want;
+    struct err e;
+
+    if (people_account(h, server, &account, &e) < 0) {
+        log_warn(NULL, "a pod of server %s runs, which the record does not know: left alone",
+                 server);
+        return;
+    }
+    people_want_init(&want, h, &account);
+    fleet_found(h->fleet, &want.want);
+    people_want_done(&want);
+}
+
+/* ---- what was removed long enough ago ---- */
+
+struct expired {
+    struct hub *hub;
+    char user[ID_SIZE];
+};
+
+static void destroyed(void *owner, const char *volume, const struct err *e)
+{
+    struct expired *x = owner;
+    struct err why;
+
+    (void)volume;
+    if (e != NULL)
+        log_err(NULL, LOG_WARN_, e);
+    else if (store_user_purge(x->hub->store, x->user, NULL, NULL, &why) < 0)
+        log_err(NULL, LOG_WARN_, &why);
+    free(x);
+}
+
+static int destroy_volume(void *arg, const struct store_volume *v, struct err *e)
+{
+    struct expired *x = mem_new(sizeof(*x));
+
+    *x = *(struct expired *)arg;
+    return x->hub->engine->ops->destroy(x->hub->engine, v->id, v->class, destroyed, x, e);
+}
+
+static int expire(void *arg, const struct store_user *u, struct err *e)
+{
+    struct expired x = {.hub = arg};
+
+    (void)snprintf(x.user, sizeof(x.user), "%s", u->id);
+    return store_volumes_of_user(x.hub->store, u->id, destroy_volume, &x, e);
+}
+
+static int renew_certificate(struct hub *h, struct err *e)
+{
+    AUTO_CLOSE int dir = fd_open_dir(h->state_fd, "tls", 0711, e);
+    AUTO_FREE struct cert_names *names = mem_new(sizeof(*names));
+
+    return dir < 0 || cert_names_of_machine(names, h->conf->hub, h->conf->domain, e) < 0
+               ? -1
+               : cert_ensure(dir, names, clock_unix(), e);
+}
+
+static void every_hour(struct loop_timer *t)
+{
+    struct hub *h = list_of(t, struct hub, hourly);
+    int64_t before = clock_unix() - (int64_t)(h->conf->undo_ms / 1000);
+    struct err e;
+    int done;
+
+    if (store_removed(h->store, before, expire, h, &e) < 0)
+        log_err(NULL, LOG_WARN_, &e);
+    done = renew_certificate(h, &e);
+    if (done < 0 || (done > CERT_KEPT && door_new_certificate(h->door, &e) < 0))
+        log_err(NULL, LOG_WARN_, &e);
+    loop_timer_set(h->loop, t, loop_now(h->loop) + HOUR_MS, every_hour);
+}
+
+/* ---- start ---- */
+
+static int load_conf(struct hub *h, struct err *e)
+{
+    static struct conf_problems problems;
+
+    if (h->default_place && mkdir("/etc/dormouse", 0755) < 0 && errno != EEXIST)
+        return err_set_os(e, errno, "could not make /etc/dormouse");
+    if (conf_write_default(h->conf_path, e) < 0)
+        return -1;
+    if (conf_load(h->conf_path, &h->conf, &problems, e) == 0)
+        return 0;
+    for (unsigned i = 0; i < problems.n; i++)
+        log_error(NULL, "%s", problems.at[i].text);
+    return -1;
+}
+
+static int open_store(struct hub *h, struct err *e)
+{
+    AUTO_FREE char *path = mem_printf("%s/record.db", h->state_dir);
+    uint64_t deadline = clock_ms() + STORE_PATIENCE_MS;
+
+    for (;;) {
+        struct timespec pause = {.tv_nsec = 20000000};
+
+        if (store_open(path, &h->store, e) == 0)
+            return 0;
+        if (e->kind != ERR_BUSY || clock_ms() > deadline)
+            break;
+        (void)nanosleep(&pause, NULL);
+    }
+    if (e->kind == ERR_BUSY) {
+        (void)err_set(e, ERR_BUSY, "another dormd runs the hub in %.200s", h->state_dir);
+        return err_hint(e, "dorm status, or dorm down to end it");
+    }
+    return -1;
+}
+
+static uint64_t pool_size(const struct hub *h, const char *dir)
+{
+    struct statvfs place;
+
+    if (h->conf->machine.pool.bytes != 0)
+        return h->conf->machine.pool.bytes;
+    if (statvfs(dir, &place) < 0 && fstatvfs(h->state_fd, &place) < 0)
+        return 0;
+    return (uint64_t)place.f_bavail * place.f_frsize / 100 * h->conf->machine.pool.percent;
+}
+
+static int open_engine(struct hub *h, struct err *e)
+{
+    struct local_class *classes = mem_new(h->conf->storage_n * sizeof(*classes));
+    AUTO_FREE void *held = classes;
+    AUTO_FREE char *own = mem_printf("%s/pool", h->state_dir);
+    struct local_spec spec = {
+        .loop = h->loop,
+        .state_dir = h->state_dir,
+        .run_dir = h->run_dir,
+        .hub_id = h->id,
+        .classes = classes,
+        .classes_n = h->conf->storage_n,
+        .build_uid = hub_uid(h, HUB_UID_BUILD),
+    };
+
+    for (size_t i = 0; i < h->conf->storage_n; i++) {
+        const struct conf_class *class = &h->conf->storage[i];
+        const char *dir = class->pool[0] == '\0' ? own : class->pool;
+
+        classes[i] =
+            (struct local_class){.name = class->name, .pool = dir, .pool_size = pool_size(h, dir)};
+    }
+    h->engine = local_new(&spec, on_engine, h, e);
+    return h->engine == NULL ? -1
+                             : local_major(h->engine, h->conf->server.image_major, &h->major, e);
+}
+
+static int open_fleet(struct hub *h, struct err *e)
+{
+    struct fleet_hooks hooks = {.named = on_named, .moved = on_moved, .owner = h};
+
+    h->fleet = fleet_new(h->loop, h->engine, &hooks, h->conf->machine.mounted);
+    return h->engine->ops->observe(h->engine, on_found, h, e);
+}
+
+static void template_ready(void *owner, const char *what, const struct err *e)
+{
+    (void)what;
+    *(struct err *)owner = e == NULL ? (struct err){0} : *e;
+}
+
+/* A first user must not wait for it, and what prevents it is better said now than at their login.
+ */
+static int prepare_template(struct hub *h, struct err *e)
+{
+    const struct conf_server *server = &h->conf->server;
+    struct engine_server spec = {.id = "",
+                                 .class = server->claim.class,
+                                 .major = h->major,
+                                 .capacity = server->claim.capacity};
+    struct err result = {.kind = ERR_KIND_N};
+
+    if (h->engine->ops->prepare(h->engine, &spec, template_ready, &result, e) < 0)
+        return -1;
+    while (result.kind == ERR_KIND_N)
+        if (loop_run_once(h->loop, e) < 0)
+            return -1;
+    if (result.kind == ERR_NONE)
+        return 0;
+    *e = result;
+    return -1;
+}
+
+static int begin(struct hub *h, struct err *e)
+{
+    if (geteuid() != 0) {
+        (void)err_set(e, ERR_DENIED, "dormd must be run as root");
+        return err_hint(e, "sudo dorm up");
+    }
+    if (identity_open_state(h, e) < 0 || load_conf(h, e) < 0 || open_store(h, e) < 0 ||
+        identity_settle(h, e) < 0 || renew_certificate(h, e) < 0 || INJECT("begin.settled", e) < 0)
+        return -1;
+    /* what runs is taken back, and its sessions with it, before anything slow or new */
+    if (open_engine(h, e) < 0 || open_fleet(h, e) < 0)
+        return -1;
+    h->door = door_open(h, e);
+    if (h->door == NULL || INJECT("begin.door", e) < 0 || prepare_template(h, e) < 0 ||
+        demo_first_time(h, e) < 0)
+        return -1;
+    h->control = control_open(h, e);
+    if (h->control == NULL)
+        return -1;
+    loop_timer_set(h->loop, &h->hourly, loop_now(h->loop) + HOUR_MS, every_hour);
+    return 0;
+}
+
+static void finish(struct hub *h)
+{
+    control_free(h->control);
+    door_free(h->door);
+    fleet_free(h->fleet);
+    if (h->engine != NULL)
+        h->engine->ops->free(h->engine);
+    store_close(h->store);
+    conf_free(h->conf);
+    close_fd(&h->state_fd);
+    loop_free(h->loop);
+}
+
+static void signalled(void *owner, int number)
+{
+    struct hub *h = owner;
+
+    if (number == SIGTERM || number == SIGINT) {
+        log_info(NULL, "told to end: servers and sessions go on without me");
+        loop_quit(h->loop);
+    }
+}
+
+static void tell(int ready_fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void tell(int ready_fd, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (ready_fd < 0)
+        return;
+    va_start(ap, fmt);
+    (void)vdprintf(ready_fd, fmt, ap);
+    va_end(ap);
+}
+
+static int parse_options(int argc, char **argv, struct options *ret)
+{
+    static const struct option table[] = {{"state", required_argument, NULL, 's'},
+                                          {"ready-fd", required_argument, NULL, 'r'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    uint64_t number;
+    int c;
+
+    *ret = (struct options){.state = getenv("DORM_STATE"), .ready_fd = -1};
+    while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
+        if (c == 's') {
+            ret->state = optarg;
+        } else if (c == 'r' && str_u64(optarg, &number) && number < 1024) {
+            ret->ready_fd = (int)number;
+            (void)fcntl(ret->ready_fd, F_SETFD, FD_CLOEXEC);
+        } else if (c == 'h') {
+            (void)fputs(usage_text, stdout);
+            exit(0);
+        } else {
+            (void)fputs(usage_text, stderr);
+            return -1;
+        }
+    }
+    if (ret->state == NULL || ret->state[0] == '\0')
+        ret->state = DEFAULT_STATE;
+    return ret->state[0] == '/' && strlen(ret->state) < 200 ? 0 : -1;
+}
+
+static int run(struct hub *h, int ready_fd, struct err *e)
+{
+    const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+
+    h->loop = loop_new(e);
+    if (h->loop == NULL || loop_signals(h->loop, signals, 4, signalled, h, e) < 0 ||
+        begin(h, e) < 0) {
+        door_kill(h->door);
+        tell(ready_fd, "%s%s%s\n", e->msg, e->hint[0] == '\0' ? "" : "\nhint: ", e->hint);
+        return -1;
+    }
+    log_info(NULL, "hub \"%s\" is up, port %u", h->conf->hub, h->port);
+    tell(ready_fd, "ready\n");
+    close_fd(&ready_fd);
+    return loop_run(h->loop, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct hub h = {.state_fd = -1};
+    struct options o;
+    struct err e = {0};
+    int r;
+
+    if (parse_options(argc, argv, &o) < 0)
+        return err_exit(ERR_INPUT);
+    log_open("dormd", getenv("DORM_DEBUG") != NULL ? LOG_DEBUG_ : LOG_INFO_);
+    (void)umask(022);
+    (void)snprintf(h.state_dir, sizeof(h.state_dir), "%s", o.state);
+    h.default_place = str_is(o.state, DEFAULT_STATE);
+    if (h.default_place)
+        (void)snprintf(h.conf_path, sizeof(h.conf_path), "%s", DEFAULT_CONF);
+    else
+        (void)snprintf(h.conf_path, sizeof(h.conf_path), "%.3000s/hub.yaml", o.state);
+    r = run(&h, o.ready_fd, &e);
+    if (r == 0 && end_is_purge() && (local_purge(h.engine, &e) < 0 || end_remove_state(&h, &e) < 0))
+        r = -1;
+    if (r < 0)
+        log_err(NULL, LOG_ERROR_, &e);
+    finish(&h);
+    return r < 0 ? err_exit(e.kind) : 0;
+}

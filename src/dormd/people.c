@@ -1,0 +1,219 @@
+#include "people.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "pgwire/scram.h"
+
+enum { PASSWORD_BYTES = 12 }; /* 96 bits: 20 letters */
+
+int people_find(struct hub *h, const char *name, struct store_user *ret_user, struct err *e)
+{
+    int r = strchr(name, '@') != NULL ? store_user_by_email(h->store, name, ret_user, e)
+                                      : store_user_by_login(h->store, name, ret_user, e);
+    char shown[80];
+
+    if (r < 0 && e->kind == ERR_NOT_FOUND) {
+        (void)err_set(e, ERR_NOT_FOUND, "there is no user \"%s\"",
+                      str_show(shown, sizeof(shown), name, strlen(name)));
+        (void)err_hint(e, "dorm user list");
+    }
+    return r;
+}
+
+static int complete(struct hub *h, struct store_account *a, struct err *e)
+{
+    return store_user_by_id(h->store, a->server.owner, &a->user, e) < 0 ||
+                   store_volume_of(h->store, a->server.id, &a->volume, e) < 0
+               ? -1
+               : 0;
+}
+
+int people_account(struct hub *h, const char *server_id, struct store_account *ret, struct err *e)
+{
+    return store_server_by_id(h->store, server_id, &ret->server, e) < 0 ? -1 : complete(h, ret, e);
+}
+
+int people_server(struct hub *h, const char *name, struct store_account *ret, struct err *e)
+{
+    char shown[80];
+
+    if (store_server_by_name(h->store, name, &ret->server, e) < 0) {
+        if (e->kind != ERR_NOT_FOUND)
+            return -1;
+        (void)err_set(e, ERR_NOT_FOUND, "there is no server \"%s\"",
+                      str_show(shown, sizeof(shown), name, strlen(name)));
+        return err_hint(e, "dorm server list");
+    }
+    return complete(h, ret, e);
+}
+
+/* ---- passwords ---- */
+
+static void derive(const struct hub *h, const char *purpose, const struct store_user *u,
+                   uint8_t ret[EVP_MAX_MD_SIZE])
+{
+    AUTO_FREE char *text = mem_printf("%s %s %llu", purpose, u->id, (unsigned long long)u->counter);
+    unsigned len = 0;
+
+    if (HMAC(EVP_sha256(), h->password_key, HUB_KEY, (const unsigned char *)text, strlen(text), ret,
+             &len) == NULL)
+        abort();
+}
+
+void people_password(const struct hub *h, const struct store_user *u, char ret[PASSWORD_SIZE])
+{
+    uint8_t mac[EVP_MAX_MD_SIZE];
+
+    derive(h, "password", u, mac);
+    str_to_base32(ret, mac, PASSWORD_BYTES);
+    explicit_bzero(mac, sizeof(mac));
+}
+
+static int keep_verifier(struct hub *h, struct store_user *u, const char *password,
+                         const uint8_t *salt, struct err *e)
+{
+    char text[SCRAM_VERIFIER_SIZE];
+
+    if (scram_verifier_make(password, strlen(password), salt, SCRAM_ITERATIONS, text, e) < 0 ||
+        store_user_set_password(h->store, u->id, text, u->counter, e) < 0)
+        return -1;
+    return str_copy(u->verifier, sizeof(u->verifier), text)
+               ? 0
+               : err_set(e, ERR_INTERNAL, "a verifier is too long");
+}
+
+int people_verifier(struct hub *h, struct store_user *u, struct err *e)
+{
+    char password[PASSWORD_SIZE];
+    uint8_t salt[EVP_MAX_MD_SIZE];
+    int r;
+
+    if (u->verifier[0] != '\0')
+        return 0;
+    people_password(h, u, password);
+    derive(h, "salt", u, salt);
+    r = keep_verifier(h, u, password, salt, e);
+    explicit_bzero(password, sizeof(password));
+    return r;
+}
+
+int people_set_password(struct hub *h, struct store_user *u, const char *password, struct err *e)
+{
+    uint8_t salt[SCRAM_SALT_LEN];
+
+    if (strlen(password) < 8 || strlen(password) > SCRAM_PASSWORD_MAX)
+        return err_set(e, ERR_INPUT, "a password has 8 to %u bytes", SCRAM_PASSWORD_MAX);
+    rand_bytes(salt, sizeof(salt));
+    u->counter = 0;
+    return keep_verifier(h, u, password, salt, e);
+}
+
+int people_renew_password(struct hub *h, struct store_user *u, struct err *e)
+{
+    /* the time keeps it from ever being one that was given out before, even after "their own" */
+    uint64_t now = (uint64_t)clock_unix();
+
+    u->counter = now > u->counter ? now : u->counter + 1;
+    u->verifier[0] = '\0';
+    return people_verifier(h, u, e);
+}
+
+/* ---- servers ---- */
+
+int people_add(struct hub *h, const char *login, const char *email, const char *display,
+               enum store_role role, struct store_account *ret, struct err *e)
+{
+    const struct conf_server *server = &h->conf->server;
+    char claim[STORE_CLAIM_SIZE], superuser[STORE_NAME_SIZE];
+    struct store_user_new new = {
+        .login = login,
+        .email = email,
+        .display = display,
+        .counter = 1,
+        .role = role,
+        .uid_first = h->uid_first + HUB_RESERVED_UIDS,
+        .uid_last = h->uid_last,
+        .kind = STORE_PERSONAL,
+        .image = (int)h->major,
+        .superuser = superuser,
+        .claim = claim,
+        .class = server->claim.class,
+        .template = "",
+        .capacity = server->claim.capacity,
+        .now = clock_unix(),
+    };
+
+    if (!conf_expand(claim, sizeof(claim), server->claim.name, login, h->conf->hub) ||
+        !conf_expand(superuser, sizeof(superuser), server->superuser, login, h->conf->hub))
+        return err_set(e, ERR_CONFIG, "the claim or superuser name of \"%s\" would be too long",
+                       login);
+    return store_user_add(h->store, &new, ret, e);
+}
+
+void people_want_init(struct people_want *w, const struct hub *h, const struct store_account *a)
+{
+    const struct conf_server *server = &h->conf->server;
+
+    w->parameters = mem_new((2 * server->parameter_n + 1) * sizeof(*w->parameters));
+    for (size_t i = 0; i < server->parameter_n; i++) {
+        w->parameters[2 * i] = server->parameters[i].name;
+        w->parameters[2 * i + 1] = server->parameters[i].value;
+    }
+    w->want = (struct fleet_want){
+        .server = {.id = a->server.id,
+                   .volume = a->volume.id,
+                   .login = a->user.login,
+                   .superuser = a->server.superuser,
+                   .class = a->volume.class,
+                   .named = a->server.named,
+                   .major = (uint32_t)a->server.image,
+                   .uid = a->user.uid,
+                   .capacity = a->volume.capacity,
+                   .memory = server->limits.memory,
+                   .cpu_milli = server->limits.cpu_milli,
+                   .pids = server->limits.pids,
+                   .parameters = w->parameters,
+                   .parameters_n = 2 * server->parameter_n},
+        .name = a->server.name,
+        .after_ms = server->sleep_after_ms == UINT64_MAX ? 0 : server->sleep_after_ms,
+    };
+}
+
+void people_want_done(struct people_want *w)
+{
+    free(w->parameters);
+    w->parameters = NULL;
+}
+
+/* /etc/passwd alone: a directory service that does not answer must not stop every login. */
+bool people_os_name(uid_t uid, char *at, size_t size)
+{
+    AUTO_FCLOSE FILE *passwd = fopen("/etc/passwd", "re");
+    struct passwd *p;
+
+    while (passwd != NULL && (p = fgetpwent(passwd)) != NULL)
+        if (p->pw_uid == uid)
+            return str_copy(at, size, p->pw_name);
+    return false;
+}
+
+char *people_psql_line(const struct hub *h, const struct store_account *a, const char *passfile)
+{
+    const char *host = h->conf->domain[0] != '\0' ? h->conf->domain : "localhost";
+
+    return mem_printf(
+        "psql \"postgresql://%s@%s:%u/%s?sslmode=verify-full&sslrootcert=%s/tls/ca.crt"
+        "%s%s\"",
+        a->user.login, host, h->port, a->server.superuser, h->state_dir,
+        passfile == NULL ? "" : "&passfile=", passfile == NULL ? "" : passfile);
+}

@@ -1,0 +1,212 @@
+/* What concerns the hub as a whole: status, storage, configuration, down, purge, undo, doctor. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cert/cert.h"
+#include "conf/conf.h"
+#include "dormd/control.h"
+#include "dormd/demo.h"
+#include "dormd/doctor.h"
+#include "dormd/door.h"
+#include "dormd/end.h"
+#include "dormd/people.h"
+#include "engine/local.h"
+#include "store/store.h"
+
+/* ---- status ---- */
+
+static void say_where(struct call *c)
+{
+    struct hub *h = c->hub;
+    const char *addresses[2] = {NULL, NULL};
+    size_t n = conf_listen_addresses(h->conf, addresses);
+
+    call_say(c, "hub       %s (%s)", h->conf->hub, h->conf_path);
+    call_say(c, "state     %s", h->state_dir);
+    call_say(c, "listens   %s%s%s, port %u", addresses[0], n > 1 ? " and " : "",
+             n > 1 ? addresses[1] : "", h->port);
+    if (h->port != h->conf->listen.postgres)
+        call_say(c, "          (port %u was taken by another program)", h->conf->listen.postgres);
+    if (h->conf->domain[0] == '\0' && h->conf->listen.address[0] == '\0')
+        call_say(c, "          reachable from this machine only; set domain: or listen: in the hub "
+                    "file for more");
+}
+
+/* What is said at the end of `dorm up`: with it somebody who has never seen Dormouse is in. */
+static void say_welcome(struct call *c)
+{
+    const char *reader = call_arg(c, "for");
+    struct store_account a;
+    AUTO_FREE char *passfile = NULL, *line = NULL;
+    uint64_t uid = 0;
+    struct err e;
+
+    if (reader != NULL && !str_u64(reader, &uid))
+        uid = 0;
+    passfile = demo_passfile(c->hub, (uid_t)uid, &e);
+    if (passfile == NULL || people_find(c->hub, "demo", &a.user, &e) < 0 ||
+        store_server_of(c->hub->store, a.user.id, &a.server, &e) < 0)
+        return;
+    line = people_psql_line(c->hub, &a, passfile);
+    call_say(c, " ");
+    call_say(c, "A server for you to try, asleep until you connect:");
+    call_say(c, " ");
+    call_say(c, "  %s", line);
+    call_say(c, " ");
+    call_say(c, "Add people with:  dorm user add alice");
+}
+
+static void status(struct call *c)
+{
+    struct fleet *f = c->hub->fleet;
+    struct store_counts counts = {0};
+    struct err e;
+
+    say_where(c);
+    if (call_arg(c, "welcome") != NULL) {
+        if (c->uid == 0)
+            say_welcome(c);
+        call_done(c);
+        return;
+    }
+    if (store_count(c->hub->store, &counts, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    call_say(c, "users     %llu", (unsigned long long)counts.users);
+    call_say(
+        c, "servers   %llu: %zu awake, %zu waking, %zu falling asleep, %zu failed",
+        (unsigned long long)counts.servers, fleet_count(f, LIFE_AWAKE), fleet_count(f, LIFE_WAKING),
+        fleet_count(f, LIFE_STOPPING) + fleet_count(f, LIFE_FORCING), fleet_count(f, LIFE_FAILED));
+    call_say(c, "sessions  %zu", door_sessions(c->hub->door));
+    call_done(c);
+}
+
+/* ---- storage, configuration ---- */
+
+static void one_place(void *owner, const struct local_place *p)
+{
+    char total[16], free_text[16];
+
+    call_row(owner, p->class, "image", p->how, p->pool, str_size(total, sizeof(total), p->total),
+             str_size(free_text, sizeof(free_text), p->free), "enforced");
+}
+
+static void storage_list(struct call *c)
+{
+    struct err e;
+
+    call_columns(c, "class", "driver", "clones by", "place", "size", "free", "capacity");
+    if (local_places(c->hub->engine, one_place, c, &e) < 0)
+        call_fail(c, &e);
+    else
+        call_done(c);
+}
+
+static void config_show(struct call *c)
+{
+    const struct conf *conf = c->hub->conf;
+
+    call_columns(c, "key", "value", "from");
+    for (size_t i = 0; i < conf->item_n; i++)
+        call_row(c, conf->items[i].path, conf->items[i].value, conf->items[i].origin);
+    call_done(c);
+}
+
+/* ---- down, purge ---- */
+
+static void down(struct call *c)
+{
+    size_t awake = fleet_count(c->hub->fleet, LIFE_AWAKE);
+
+    call_remark(c, "putting %zu server%s to sleep", awake, awake == 1 ? "" : "s");
+    call_say(c, "hub \"%s\" is going down; all data is kept in %s", c->hub->conf->hub,
+             c->hub->state_dir);
+    end_hub(c->hub, END_KEEP);
+}
+
+static void purge(struct call *c)
+{
+    const char *name = call_arg(c, "name");
+    struct store_counts counts = {0};
+    char host[65] = "this machine";
+    struct err e;
+
+    if (call_arg(c, "dry") != NULL) {
+        (void)store_count(c->hub->store, &counts, &e);
+        (void)gethostname(host, sizeof(host) - 1);
+        call_say(c, "hub \"%s\" on %s goes, with %llu users, %llu servers and all their data:",
+                 c->hub->conf->hub, host, (unsigned long long)counts.users,
+                 (unsigned long long)counts.servers);
+        call_say(c, "  %s and %s; this cannot be undone", c->hub->state_dir, c->hub->conf_path);
+        call_done(c);
+        return;
+    }
+    if (name == NULL || !str_is(name, c->hub->conf->hub)) {
+        (void)err_set(&e, ERR_INPUT, "that is not the name of this hub: nothing was removed");
+        call_fail(c, &e);
+        return;
+    }
+    call_say(c, "hub \"%s\" is removed", c->hub->conf->hub);
+    end_hub(c->hub, END_PURGE);
+}
+
+/* ---- undo ---- */
+
+static int one_removed(void *arg, const struct store_user *u, struct err *e)
+{
+    struct call *c = arg;
+    char when[32], line[64];
+    time_t t = (time_t)u->removed_at;
+    struct tm utc;
+
+    (void)e;
+    (void)gmtime_r(&t, &utc);
+    (void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &utc);
+    (void)snprintf(line, sizeof(line), "dorm undo %s", u->login);
+    call_row(c, u->login, "removed", when, line);
+    return 0;
+}
+
+static void undo(struct call *c)
+{
+    const char *what = call_arg(c, "what");
+    struct store_user user;
+    struct err e;
+
+    if (what == NULL) {
+        call_columns(c, "user", "what", "when", "undo");
+        if (store_removed(c->hub->store, INT64_MAX, one_removed, c, &e) < 0)
+            call_fail(c, &e);
+        else
+            call_done(c);
+        return;
+    }
+    if (store_user_removed(c->hub->store, what, &user, &e) < 0 ||
+        store_user_restore(c->hub->store, user.id, &e) < 0 ||
+        store_user_set_disabled(c->hub->store, user.id, false, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
+    call_say(c, "user \"%s\" is back, with server and data", user.login);
+    call_done(c);
+}
+
+const struct verb verbs_hub[] = {
+    {"status", VERB_SELF, status},
+    {"storage list", VERB_ROOT, storage_list},
+    {"config show", VERB_ROOT, config_show},
+    {"down", VERB_ROOT, down},
+    {"purge", VERB_ROOT, purge},
+    {"undo", VERB_ROOT, undo},
+    {"doctor", VERB_ROOT, doctor_run},
+    {NULL, VERB_ROOT, NULL},
+};
