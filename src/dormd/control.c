@@ -246,13 +246,13 @@ static void asker_gone(struct ipc_conn *conn, const struct err *why)
     call_end(list_of(conn, struct call, conn));
 }
 
-static size_t calls_of(const struct control *control, uid_t uid, size_t *ret_all)
+static size_t calls_of(struct control *control, uid_t uid, size_t *ret_all)
 {
     size_t theirs = 0;
 
     *ret_all = 0;
-    for (const struct list *n = control->calls.next; n != &control->calls; n = n->next) {
-        theirs += list_of(n, struct open_call, node)->call.uid == uid;
+    list_each (&control->calls, node) {
+        theirs += list_of(node, struct open_call, node)->call.uid == uid;
         (*ret_all)++;
     }
     return theirs;

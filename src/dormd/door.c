@@ -55,10 +55,11 @@ struct door {
     int knock_fd;         /* owned: where a gate connects to us */
     struct ipc_conn gate; /* .fd is -1 while there is none */
     struct loop_child child;
-    bool ours; /* we started it: it needs our listeners. Otherwise it brings them. */
+    bool ours; /* we started it, and are told of its end */
     struct loop_timer timer;
     struct map sessions;
-    void (*closed)(void *owner); /* not NULL while closing */
+    bool closing;
+    void (*closed)(void *owner); /* called once, when it is closed */
     void *owner;
 };
 
@@ -242,6 +243,23 @@ static int send_setup(struct door *d, struct err *e)
     return r;
 }
 
+static int open_listeners(struct door *d, struct err *e)
+{
+    char path[128];
+
+    if (d->listeners_n > 0)
+        return 0;
+    if (listen_postgres(d->hub, d->listeners, &d->listeners_n, e) < 0)
+        return -1;
+    /* the port is part of the name by which libpq looks for it */
+    (void)snprintf(path, sizeof(path), "%s/.s.PGSQL.%u", d->hub->run_dir, d->hub->port);
+    d->listeners[d->listeners_n] = (struct listener){"unix", -1};
+    if (listen_unix(path, SOCK_STREAM, 0666, &d->listeners[d->listeners_n].fd, e) < 0)
+        return -1;
+    d->listeners_n++;
+    return 0;
+}
+
 static void on_hello(struct door *d, const struct ipc_msg *m)
 {
     struct err e;
@@ -251,13 +269,20 @@ static void on_hello(struct door *d, const struct ipc_msg *m)
                  (unsigned long long)m->field[0].number, IPC_VERSION);
     if (send_setup(d, &e) < 0)
         log_err(NULL, LOG_ERROR_, &e);
-    for (size_t i = 0; d->ours && i < d->listeners_n; i++)
+    if (m->field[2].number > 0) { /* it outlived an earlier dormd, and brings them */
+        while (d->listeners_n > 0)
+            close_fd(&d->listeners[--d->listeners_n].fd);
+        return;
+    }
+    if (open_listeners(d, &e) < 0)
+        log_err(NULL, LOG_ERROR_, &e);
+    for (size_t i = 0; i < d->listeners_n; i++)
         ipc_send(&d->gate, d->listeners[i].fd, IPC_GATE_LISTEN, d->listeners[i].kind);
 }
 
 static void on_listener(struct door *d, const struct ipc_msg *m, int *fd)
 {
-    if (*fd < 0 || d->listeners_n == LISTENERS_MAX || d->ours)
+    if (*fd < 0 || d->listeners_n == LISTENERS_MAX)
         return;
     d->listeners[d->listeners_n++] =
         (struct listener){str_is(m->field[0].at, "unix") ? "unix" : "tcp", take_fd(fd)};
@@ -303,7 +328,7 @@ static void gate_lost(struct ipc_conn *c, const struct err *why)
     struct door *d = list_of(c, struct door, gate);
 
     forget_sessions(d);
-    if (d->closed != NULL) {
+    if (d->closing) {
         finish_closing(d);
         return;
     }
@@ -337,29 +362,12 @@ static void gate_ended(struct loop_child *child, int status)
 {
     struct door *d = list_of(child, struct door, child);
 
-    if (d->closed != NULL) {
+    if (d->closing) {
         finish_closing(d);
         return;
     }
     log_warn(NULL, "the gate ended with status %d, starting another", status);
     loop_timer_set(d->hub->loop, &d->timer, loop_now(d->hub->loop) + RESTART_MS, start_gate);
-}
-
-static int open_listeners(struct door *d, struct err *e)
-{
-    char path[128];
-
-    if (d->listeners_n > 0)
-        return 0;
-    if (listen_postgres(d->hub, d->listeners, &d->listeners_n, e) < 0)
-        return -1;
-    /* the port is part of the name by which libpq looks for it */
-    (void)snprintf(path, sizeof(path), "%s/.s.PGSQL.%u", d->hub->run_dir, d->hub->port);
-    d->listeners[d->listeners_n] = (struct listener){"unix", -1};
-    if (listen_unix(path, SOCK_STREAM, 0666, &d->listeners[d->listeners_n].fd, e) < 0)
-        return -1;
-    d->listeners_n++;
-    return 0;
 }
 
 static int spawn_gate(struct door *d, struct err *e)
@@ -487,6 +495,7 @@ void door_close(struct door *d, void (*done)(void *owner), void *owner)
 {
     struct err why;
 
+    d->closing = true;
     d->closed = done;
     d->owner = owner;
     if (d->gate.fd < 0 && d->child.pidfd < 0) {

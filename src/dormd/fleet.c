@@ -249,8 +249,7 @@ static void rest_in_turn(struct fleet_server *s)
         f->resting_n++;
     }
     while (f->resting_n > f->resting_most) {
-        struct fleet_server *oldest =
-            list_of(list_first(&f->resting), struct fleet_server, resting);
+        struct fleet_server *oldest = list_of(f->resting.next, struct fleet_server, resting);
         struct err e;
 
         if (f->engine->ops->release(f->engine, oldest->spec.volume, released, f, &e) < 0)

@@ -29,7 +29,7 @@ struct local {
     size_t pools_n;
     struct box_groups *groups; /* owned */
     struct box_host host;
-    int seccomp_fd, locks_fd; /* owned */
+    int seccomp_fd, lean_fd, locks_fd; /* owned */
     struct pg_install installs[PG_INSTALLS];
     size_t installs_n;
     struct map pods;       /* struct pod by server id */
@@ -101,6 +101,8 @@ void pod_go_on(struct pod *p, const struct err *e);
 void pod_free_all(struct local *l);
 /* Remove what a pod without processes has left: group, tmpfs, sockets. 1: something still lives. */
 int pod_clean(const struct local *l, const char *id, struct err *e);
+/* The same, waiting a little for the killed to be gone: where nothing else waits. */
+int pod_clean_now(const struct local *l, const char *id, struct err *e);
 
 /* ---- template.c ---- */
 

@@ -6,11 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -19,7 +17,7 @@
 #include "box/seccomp.h"
 #include "local-int.h"
 
-enum { CHORE_MS = 60000, CLEAN_MS = 5000 };
+enum { CHORE_MS = 60000 };
 
 /* Work in a child on the volume of a server that has no process. */
 struct chore {
@@ -242,20 +240,6 @@ struct seeking {
     void *owner;
 };
 
-/* Nothing else runs yet when this is called, so it may wait a little for the killed to be gone. */
-static int clean_now(const struct local *l, const char *id, struct err *e)
-{
-    uint64_t deadline = clock_ms() + CLEAN_MS;
-    int left;
-
-    while ((left = pod_clean(l, id, e)) == 1 && clock_ms() < deadline) {
-        struct timespec pause = {.tv_nsec = 2000000};
-
-        (void)nanosleep(&pause, NULL);
-    }
-    return left == 1 ? err_set(e, ERR_BUSY, "processes of pod \"%s\" cannot be killed", id) : left;
-}
-
 /*
  * A pod that has its process 1 is a server. One that has not is what a launch, killed half-way,
  * has left, or what a server's end has not cleaned up.
@@ -272,7 +256,7 @@ static int seek_pod(void *owner, const char *id, struct err *e)
     box_seen_done(&seen);
     if (runs)
         s->found(s->owner, id);
-    else if (clean_now(s->local, id, e) < 0)
+    else if (pod_clean_now(s->local, id, e) < 0)
         log_err(NULL, LOG_WARN_, e);
     return 0;
 }
@@ -353,7 +337,8 @@ int local_purge(struct engine *engine, struct err *e)
         if (vol_pool_close(l->pools[i].dir, e) < 0)
             return -1;
     }
-    box_groups_purge(l->groups);
+    box_groups_purge(l->groups); /* frees it */
+    l->groups = NULL;
     return 0;
 }
 
@@ -372,6 +357,7 @@ static void op_free(struct engine *engine)
     }
     box_groups_close(l->groups);
     close_fd(&l->seccomp_fd);
+    close_fd(&l->lean_fd);
     close_fd(&l->locks_fd);
     free(l->pools);
     free(l->state_dir);
@@ -427,6 +413,9 @@ static int open_parts(struct local *l, const struct local_spec *spec, struct err
     if (l->groups == NULL)
         return -1;
     l->seccomp_fd = box_seccomp_open(e);
+    l->lean_fd = box_lean_open(e);
+    if (l->lean_fd < 0)
+        log_warn(NULL, "%s; pods start from all mounts of this machine, which is slower", e->msg);
     if (l->seccomp_fd < 0 || box_host_read("/", &l->host, e) < 0)
         return -1;
     found = pg_list("", l->installs, e);
@@ -461,6 +450,7 @@ struct engine *local_new(const struct local_spec *spec, engine_event_fn on_event
         .run_dir = mem_copy(spec->run_dir),
         .build_uid = spec->build_uid,
         .seccomp_fd = -1,
+        .lean_fd = -1,
         .locks_fd = -1,
     };
     list_init(&l->templates);

@@ -97,6 +97,7 @@ int pod_exec(const struct pod_run *run, struct err *e)
     plan.err = run->err_fd;
     plan.lock_fd = run->lock_fd;
     plan.seccomp_fd = run->local->seccomp_fd;
+    plan.lean_fd = run->local->lean_fd;
     plan.rlimits.nofile = NOFILE;
     if (run->server->memory != 0) {
         /* one backend may not take it all: its statement fails, the server lives on */

@@ -29,6 +29,7 @@ enum {
     ASK_MS = 80000,
     ASK_AGAIN_MS = 50,
     CLEAN_AGAIN_MS = 2,
+    CLEAN_MS = 5000,
     DATAGRAMS_AT_ONCE = 16,
 };
 
@@ -179,6 +180,19 @@ int pod_clean(const struct local *l, const char *id, struct err *e)
     (void)snprintf(fifo, sizeof(fifo), "%s/log/%s", l->run_dir, id);
     (void)unlink(fifo);
     return 0;
+}
+
+int pod_clean_now(const struct local *l, const char *id, struct err *e)
+{
+    uint64_t deadline = clock_ms() + CLEAN_MS;
+    int left;
+
+    while ((left = pod_clean(l, id, e)) == 1 && clock_ms() < deadline) {
+        struct timespec pause = {.tv_nsec = CLEAN_AGAIN_MS * 1000000L};
+
+        (void)nanosleep(&pause, NULL);
+    }
+    return left == 1 ? err_set(e, ERR_BUSY, "processes of pod \"%s\" cannot be killed", id) : left;
 }
 
 static void explain_end(struct pod *p)

@@ -202,8 +202,8 @@ static int build_mounted(struct build *b, struct err *e)
     const struct template *t = b->t;
     struct box_limits limits = {.memory = BUILD_MEMORY};
 
-    if (pod_clean(t->local, BUILD_GROUP, e) != 0)
-        return err_set(e, ERR_BUSY, "an earlier build still has processes");
+    if (pod_clean_now(t->local, BUILD_GROUP, e) < 0) /* of a build that was killed */
+        return -1;
     if (box_groups_make(t->local->groups, BUILD_GROUP, &limits, e) < 0 ||
         pod_sockets_mount(&b->dirs, t->local->build_uid, e) < 0 ||
         pod_notify_open(&b->dirs, t->local->build_uid, &b->notify_fd, e) < 0)
@@ -254,7 +254,8 @@ static int build(void *arg, struct err *e)
         vol_attach(&t->pool->pool, &attach, e) < 0)
         return -1;
     r = build_mounted(&b, e);
-    (void)pod_clean(t->local, BUILD_GROUP, &ignored);
+    if (pod_clean_now(t->local, BUILD_GROUP, r < 0 ? &ignored : e) < 0)
+        r = -1;
     if (r < 0) {
         (void)vol_detach(b.dirs.volume, &ignored);
         return -1;

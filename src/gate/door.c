@@ -164,6 +164,15 @@ void door_close(struct gate *g)
     }
 }
 
+size_t door_count(struct gate *g)
+{
+    size_t n = 0;
+
+    list_each (&g->listeners, node)
+        n++;
+    return n;
+}
+
 void door_report(struct gate *g)
 {
     list_each (&g->listeners, node) {

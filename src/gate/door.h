@@ -12,6 +12,7 @@
 int door_open(struct gate *g, const char *kind, int *fd_take, struct err *e);
 /* Accept no more, give the addresses free. */
 void door_close(struct gate *g);
+size_t door_count(struct gate *g);
 /* Tell a new dormd of every listener. */
 void door_report(struct gate *g);
 /* A session has ended or logged in: those who wait may come. */

@@ -164,7 +164,8 @@ static void try_link(struct loop_timer *t)
     g->linked = true;
     g->link_lost_said = false;
     log_info(NULL, "connected to dormd");
-    ipc_send(&g->dormd, -1, IPC_GATE_HELLO, (uint64_t)IPC_VERSION, (uint64_t)getpid());
+    ipc_send(&g->dormd, -1, IPC_GATE_HELLO, (uint64_t)IPC_VERSION, (uint64_t)getpid(),
+             (uint64_t)door_count(g));
     door_report(g);
     list_each (&g->sessions, node)
         report_session(list_of(node, struct session, node));

@@ -18,8 +18,8 @@ struct login {
     enum ipc_verdict verdict;
     /* owned; NULL before dormd's answer */
     char *role, *database, *verifier, *refusal, *refusal_hint;
-    struct scram *scram;                            /* owned */
-    bool plus;                                      /* -PLUS was offered */
+    struct scram *scram; /* owned */
+    bool plus;           /* -PLUS was offered */
     uint8_t end_point[TLS_END_POINT_MAX];
     size_t end_point_len;
     size_t server_bytes; /* read from the server during its start-up */

@@ -209,10 +209,12 @@ void relay_begin(struct session *s)
 {
     struct buf *back = &s->login->back;
 
-    frame_pass(&s->frame, buf_data(back), buf_len(back));
-    if (!buf_put(&s->out, buf_data(back), buf_len(back))) {
-        session_drop(s);
-        return;
+    if (buf_len(back) > 0) {
+        frame_pass(&s->frame, buf_data(back), buf_len(back));
+        if (!buf_put(&s->out, buf_data(back), buf_len(back))) {
+            session_drop(s);
+            return;
+        }
     }
     s->login = login_free(s->login);
     s->stage = STAGE_RELAY;

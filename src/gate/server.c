@@ -127,6 +127,8 @@ static int take_message(struct session *s, const struct msg *m, struct err *e)
     struct msg_setting setting;
     char status;
 
+    if (!s->login->admitted && m->type != 'R' && m->type != 'E' && m->type != 'N')
+        return err_set(e, ERR_PEER, "a message of type %u comes before it admits", m->type);
     switch (m->type) {
     case 'R':
         return take_auth(s, m, e);
@@ -134,13 +136,11 @@ static int take_message(struct session *s, const struct msg *m, struct err *e)
     case 'N':
         return pass_error(s, m, e);
     case 'K':
-        return s->login->admitted ? keep_key(s, m, e) : err_set(e, ERR_PEER, "a key comes early");
+        return keep_key(s, m, e);
     case 'S':
         return msg_read_setting(m, &setting, e) < 0 ? -1 : pass_on(s, m, e);
     case 'Z':
-        if (msg_read_ready(m, &status, e) < 0 || pass_on(s, m, e) < 0)
-            return -1;
-        return s->login->admitted ? 1 : err_set(e, ERR_PEER, "it is ready before it admits");
+        return msg_read_ready(m, &status, e) < 0 || pass_on(s, m, e) < 0 ? -1 : 1;
     default:
         return err_set(e, ERR_PEER, "a message of type %u has no place there", m->type);
     }
@@ -155,7 +155,7 @@ static int take_messages(struct session *s, struct err *e)
         struct msg m;
         int r;
 
-        if (buf_len(&s->out) > OUT_MAX - MSG_LOGIN_MAX - 2048)
+        if (buf_len(back) == 0 || buf_len(&s->out) > OUT_MAX - MSG_LOGIN_MAX - 2048)
             return 0;
         switch (msg_read(buf_data(back), buf_len(back), MSG_LOGIN_MAX, &m)) {
         case MSG_INCOMPLETE:

@@ -27,7 +27,7 @@ struct buf;
     X(DONE, "")                                                                                    \
     X(FAIL, "uss") /* enum err_kind, message, hint */                                              \
     /* gate -> dormd */                                                                            \
-    X(GATE_HELLO, "uu")    /* protocol version, pid */                                             \
+    X(GATE_HELLO, "uuu")   /* protocol version, pid, how many GATE_LISTENER follow */              \
     X(GATE_LISTENER, "s")  /* (+fd) kind: a listener it still has from an earlier dormd */         \
     X(GATE_HELD, "us")     /* session, server: one that outlived the earlier dormd */              \
     X(GATE_LOGIN, "usssu") /* session, user as typed, database, address, OS uid or UINT64_MAX */   \

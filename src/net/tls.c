@@ -63,6 +63,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_l
 
 static int set_rules(SSL_CTX *ctx, struct err *e)
 {
+    int groups[] = {NID_X25519, NID_X9_62_prime256v1};
     bool aes = has_aes();
 
     (void)SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_RENEGOTIATION |
@@ -76,7 +77,7 @@ static int set_rules(SSL_CTX *ctx, struct err *e)
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-        SSL_CTX_set1_groups_list(ctx, "X25519:P-256") != 1 ||
+        SSL_CTX_set1_groups(ctx, groups, 2) != 1 ||
         SSL_CTX_set_ciphersuites(ctx, aes ? AES_SUITES ":" CHACHA_SUITES
                                           : CHACHA_SUITES ":" AES_SUITES) != 1 ||
         SSL_CTX_set_cipher_list(ctx, aes ? AES_CIPHERS ":" CHACHA_CIPHERS

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -69,7 +68,6 @@ int pg_data_check(int data_fd, int major, struct err *e)
 {
     AUTO_CLOSE int fd = fd_open_beneath(data_fd, "PG_VERSION", O_RDONLY | O_NONBLOCK | O_NOCTTY, e);
     char text[16], shown[64];
-    struct stat st;
     uint64_t found;
     ssize_t n;
 
@@ -78,10 +76,6 @@ int pg_data_check(int data_fd, int major, struct err *e)
                        "this is no data directory of PostgreSQL: it has no PG_VERSION");
     if (fd < 0)
         return -1;
-    if (fstat(fd, &st) < 0)
-        return err_set_os(e, errno, "could not look at PG_VERSION");
-    if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_CONFIG, "PG_VERSION of the data directory is not a file");
     n = read(fd, text, sizeof(text) - 1);
     if (n < 0)
         return err_set_os(e, errno, "could not read PG_VERSION");

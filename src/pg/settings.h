@@ -56,7 +56,7 @@ const struct pg_setting *pg_settings(size_t *ret_n);
 /* NULL when the name is in no table of ours. Names are compared as PostgreSQL does: ASCII
  * case-blind. */
 const struct pg_setting *pg_setting_find(const char *name, int major);
-/* The value for this server, into ret (at least 32 bytes). */
+/* The value for this server, into ret (at least 64 bytes). */
 void pg_setting_value(const struct pg_setting *t, const struct pg_server *s, char *ret,
                       size_t size);
 

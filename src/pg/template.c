@@ -17,7 +17,7 @@ int pg_initdb_argv(const struct pg_install *install, struct pg_words *ret, struc
     const char *const words[] = {
         "-D", PG_DATA, "--data-checksums", "--encoding=UTF8",
         /* order by code point: the same on every machine, so indexes survive a move */
-        "--locale=C.UTF-8", "--auth=trust", "--username=" PG_OWNER_ROLE, "--no-instructions",
+        "--locale=C.UTF-8", "--auth=trust", ("--username=" PG_OWNER_ROLE), "--no-instructions",
         /* whoever seals the template syncs all of it at once */
         "--no-sync"};
     struct pg_words w = {0};

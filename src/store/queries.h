@@ -11,11 +11,9 @@
 #define SERVER_COLUMNS                                                                \
     "s.id, s.owner, s.name, s.kind, s.image, s.superuser, s.named, s.created, s.last_awake, " \
     "s.removed_at"
+enum { SERVER_WIDTH = 10 }; /* how many those are */
 #define VOLUME_COLUMNS                                                                \
     "v.id, v.server, v.claim, v.class, v.template, v.capacity, v.phase, v.created, v.removed_at"
-
-/* How many columns a user, a server and a volume have above. */
-enum { USER_WIDTH = 11, SERVER_WIDTH = 10, VOLUME_WIDTH = 9 };
 
 /* clang-format off */
 #define QUERIES(X)                                                                               \

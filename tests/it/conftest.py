@@ -1,0 +1,45 @@
+import os
+
+import pytest
+
+from gate_alone import cert, gate, new_gate, postgres  # noqa: F401
+from hub import Hub
+
+
+@pytest.fixture
+def new_hub():
+    """Makes hubs that are taken away, without a trace, when the test ends."""
+    made = []
+
+    def make(**options):
+        options.setdefault("first_uid", 300000 + 1000 * len(made))
+        hub = Hub(**options)
+        made.append(hub)
+        return hub
+
+    yield make
+    for hub in reversed(made):
+        hub.purge()
+
+
+@pytest.fixture
+def hub(new_hub):
+    """A hub that is up."""
+    hub = new_hub()
+    hub.start()
+    return hub
+
+
+@pytest.fixture(scope="session")
+def shared_hub():
+    """A hub for the tests that do not mind each other; each uses users of its own."""
+    hub = Hub(first_uid=320000, pool="2Gi")
+    hub.start()
+    yield hub
+    hub.purge()
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="needs root: pods, mounts and cgroups"))
