@@ -14,8 +14,8 @@ static const struct {
 #undef X
 };
 
-int err_raise(struct err *e, enum err_kind kind, int os_errno, const char *file, int line,
-              const char *fmt, ...)
+void err_raise(struct err *e, enum err_kind kind, int os_errno, const char *file, int line,
+               const char *fmt, ...)
 {
     struct err raised = {.kind = kind, .os_errno = os_errno, .file = file, .line = line};
     va_list ap;
@@ -28,10 +28,9 @@ int err_raise(struct err *e, enum err_kind kind, int os_errno, const char *file,
     if (os_errno != 0 && n >= 0 && (size_t)n < sizeof(raised.msg))
         (void)snprintf(raised.msg + n, sizeof(raised.msg) - (size_t)n, ": %s", strerror(os_errno));
     *e = raised;
-    return -1;
 }
 
-int err_prefix(struct err *e, const char *fmt, ...)
+void err_put_before(struct err *e, const char *fmt, ...)
 {
     enum { SIZE = sizeof(e->msg) };
     char whole[2 * SIZE + 2];
@@ -45,10 +44,9 @@ int err_prefix(struct err *e, const char *fmt, ...)
     (void)snprintf(whole + n, sizeof(whole) - n, ": %s", e->msg);
     whole[SIZE - 1] = '\0';
     memcpy(e->msg, whole, SIZE);
-    return -1;
 }
 
-int err_hint(struct err *e, const char *fmt, ...)
+void err_put_hint(struct err *e, const char *fmt, ...)
 {
     char hint[sizeof(e->hint)];
     va_list ap;
@@ -57,7 +55,6 @@ int err_hint(struct err *e, const char *fmt, ...)
     (void)vsnprintf(hint, sizeof(hint), fmt, ap);
     va_end(ap);
     memcpy(e->hint, hint, sizeof(hint));
-    return -1;
 }
 
 /* ENOENT is not NOT_FOUND: a file of ours that is missing is our failure, not the user's. */

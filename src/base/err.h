@@ -42,19 +42,27 @@ struct err {
     char hint[240]; /* what to do next; may be empty */
 };
 
-/* Fill e and return -1: `return err_set(e, ERR_INPUT, "...")` is a whole failure path. */
-#define err_set(e, kind, ...) err_raise((e), (kind), 0, __FILE__, __LINE__, __VA_ARGS__)
+/*
+ * Each of these is -1, so that `return err_set(e, ERR_INPUT, "...")` is a whole failure path. They
+ * are macros for that -1 alone: it tells compilers and analyzers which way the failure goes. The
+ * arguments may point into *e.
+ */
+
+/* Fill e. */
+#define err_set(e, kind, ...) (err_raise((e), (kind), 0, __FILE__, __LINE__, __VA_ARGS__), -1)
 /* The same for a failed system call; pass errno itself. ": No space left on device" is appended. */
 #define err_set_os(e, number, ...) \
-    err_raise((e), err_kind_of_errno(number), (number), __FILE__, __LINE__, __VA_ARGS__)
+    (err_raise((e), err_kind_of_errno(number), (number), __FILE__, __LINE__, __VA_ARGS__), -1)
+/* Put the caller's words before what e already says. */
+#define err_prefix(e, ...) (err_put_before((e), __VA_ARGS__), -1)
+/* Say what to do next. */
+#define err_hint(e, ...) (err_put_hint((e), __VA_ARGS__), -1)
 
-int err_raise(struct err *e, enum err_kind kind, int os_errno, const char *file, int line,
-              const char *fmt, ...) __attribute__((format(printf, 6, 7), cold));
-
-/* Put the caller's words before what e already says. Returns -1. */
-int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
-/* Say what to do next. Returns -1. */
-int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
+void err_raise(struct err *e, enum err_kind kind, int os_errno, const char *file, int line,
+               const char *fmt, ...) __attribute__((format(printf, 6, 7), cold));
+void err_put_before(struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), cold));
+void err_put_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 
 enum err_kind err_kind_of_errno(int number);
 const char *err_sqlstate(enum err_kind kind);

@@ -179,6 +179,33 @@ int box_groups_make(const struct box_groups *g, const char *id, const struct box
     return INJECT("box.groups.limited", e);
 }
 
+int box_groups_birthplace(const struct box_groups *g, const char *id)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (g->trees[i].v2 && box_id_ok(id))
+            return openat(g->trees[i].parent_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return -1;
+}
+
+/* Is the calling process in the v2 group of this name already? */
+static bool born_there(const struct box_groups *g, const char *id)
+{
+    AUTO_FREE char *text = NULL;
+    AUTO_FREE char *end = mem_printf("/%s/%s", g->name, id);
+    const char *line;
+    struct err e;
+    size_t len;
+
+    if (fd_read_file(AT_FDCWD, "/proc/self/cgroup", 65536, &text, &e) < 0)
+        return false;
+    line = str_starts(text, "0::") ? text : strstr(text, "\n0::");
+    if (line == NULL)
+        return false;
+    line += line != text;
+    len = strcspn(line, "\n");
+    return len > strlen(end) && memcmp(line + len - strlen(end), end, strlen(end)) == 0;
+}
+
 /*
  * v1's "tasks" moves the one thread that writes, which is all of us, and so spares the kernel a
  * lock over all process groups of the host: that takes some milliseconds, per hierarchy.
@@ -188,7 +215,11 @@ int box_groups_join(const struct box_groups *g, const char *id, struct err *e)
     if (box_id_check(id, e) < 0)
         return -1;
     for (size_t i = 0; i < g->n; i++) {
-        if (put(&g->trees[i], id, g->trees[i].v2 ? "cgroup.procs" : "tasks", "0", e) < 0)
+        const struct box_tree *tree = &g->trees[i];
+
+        if (tree->v2 && born_there(g, id))
+            continue;
+        if (put(tree, id, tree->v2 ? "cgroup.procs" : "tasks", "0", e) < 0)
             return err_prefix(e, "could not enter control group \"%s\"", id);
         if (INJECT("box.groups.joined", e) < 0)
             return -1;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -39,6 +40,20 @@ static _Noreturn void be_child(const struct job_spec *spec, int report_fd, pid_t
     if (write(report_fd, &e, sizeof(e)) != (ssize_t)sizeof(e))
         _exit(2);
     _exit(1);
+}
+
+/* fork(), into another cgroup if that can be: moving there afterwards is slow (see box/groups.h).
+ */
+static pid_t fork_into(int birthplace)
+{
+    struct clone_args args = {
+        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (__u64)birthplace};
+    long pid;
+
+    if (birthplace <= 0)
+        return fork();
+    pid = syscall(SYS_clone3, &args, sizeof(args));
+    return pid < 0 ? fork() : (pid_t)pid; /* it moves by itself then */
 }
 
 static void read_report(struct job *j, int status, struct err *e)
@@ -91,7 +106,7 @@ struct job *job_start(const struct job_spec *spec, struct err *e)
         free(j);
         return NULL;
     }
-    pid = fork();
+    pid = fork_into(spec->birthplace);
     if (pid == 0)
         be_child(spec, report[1], parent);
     (void)close(report[1]);

@@ -31,6 +31,7 @@ struct job_spec {
     void *owner;
     uint64_t limit_ms; /* 0: none. Past it the child is killed and the job fails. */
     bool outlives_us;
+    int birthplace; /* borrowed: a v2 cgroup for the child to be born in; 0 or -1: ours */
 };
 
 /* NULL with e filled when no child could be made; done is not called then. */

@@ -330,6 +330,10 @@ int local_purge(struct engine *engine, struct err *e)
     struct local *l = local_of(engine);
     AUTO_FREE char *dir = mem_printf("%s/vol", l->run_dir);
 
+    /* what is being detached or built now is in the way, and has a deadline of its own */
+    while (!list_empty(&l->chores) || !list_empty(&l->templates))
+        if (loop_run_once(l->loop, e) < 0)
+            return -1;
     if (vol_attached(dir, tidy_mount, l, e) < 0)
         return -1;
     for (size_t i = 0; i < l->pools_n; i++) {

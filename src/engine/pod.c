@@ -387,15 +387,13 @@ static int launch(void *arg, struct err *e)
     AUTO_CLOSE int lock_fd = -1;
     struct pod_run run = {.local = l,
                           .dirs = &p->dirs,
-                          .group = p->id,
                           .login = p->login,
                           .uid = p->uid,
                           .server = &p->server,
                           .err_fd = p->stderr_fd};
     int there;
 
-    if (box_groups_make(l->groups, p->id, &p->limits, e) < 0 ||
-        box_groups_join(l->groups, p->id, e) < 0)
+    if (box_groups_join(l->groups, p->id, e) < 0)
         return -1;
     if (vol_lock(l->locks_fd, p->volume, &lock_fd, e) < 0 || INJECT("pod.locked", e) < 0)
         return -1;
@@ -415,8 +413,12 @@ static int launch(void *arg, struct err *e)
 static int start_now(struct pod *p, struct err *e)
 {
     struct local *l = p->local;
+    AUTO_CLOSE int birthplace = -1;
 
     p->phase = POD_STARTING;
+    if (box_groups_make(l->groups, p->id, &p->limits, e) < 0 || INJECT("pod.group", e) < 0)
+        return -1;
+    birthplace = box_groups_birthplace(l->groups, p->id);
     if (pod_log_open(&p->log, l, p->id, p->uid, &p->stderr_fd, e) < 0 ||
         pod_notify_open(&p->dirs, p->uid, &p->notify_fd, e) < 0 ||
         loop_io_start(l->loop, &p->notify_io, p->notify_fd, EPOLLIN, notified, e) < 0)
@@ -427,7 +429,8 @@ static int start_now(struct pod *p, struct err *e)
                                              .arg = p,
                                              .done = launch_done,
                                              .owner = p,
-                                             .outlives_us = true},
+                                             .outlives_us = true,
+                                             .birthplace = birthplace},
                           e);
     close_fd(&p->stderr_fd);
     return p->launch == NULL ? -1 : 0;
@@ -476,7 +479,10 @@ int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
     if (p == NULL)
         return -1;
     if (advance(p, e) < 0) {
+        struct err ignored;
+
         pod_free(p);
+        (void)pod_clean(l, spec->id, &ignored);
         return -1;
     }
     return 0;

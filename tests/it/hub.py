@@ -40,7 +40,7 @@ def free_port():
 class Hub:
     """One dormd on a state directory of its own."""
 
-    def __init__(self, first_uid=300000, conf="", pool="640Mi", inject=None):
+    def __init__(self, first_uid=300000, conf="", pool="640Mi", inject=None, uids=1000):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dorm-it-"))
         self.dir.chmod(0o711)
         self.state = self.dir / "state"
@@ -49,12 +49,12 @@ class Hub:
         self.lib.mkdir(mode=0o755)
         for name, path in PROGRAMS.items():
             (self.lib / name).symlink_to(BUILD / path)
-        self.uids = (first_uid, first_uid + 999)
+        self.uids = (first_uid, first_uid + uids - 1)
         self.conf = conf
         self.pool = pool
         self.port = free_port()
         self.process = None
-        self.id = None
+        self.id, self.run = None, None  # known once it has started
         self.write_conf()
         self.inject = inject
 
@@ -97,7 +97,7 @@ class Hub:
             said = pipe.read()
         if expect_ready:
             assert said == "ready\n", f"dormd said {said!r}\n{self.log}"
-            self.id = self.hub_id
+            self.id, self.run = self.hub_id, self.run_dir
         return said
 
     def kill(self):
@@ -251,9 +251,10 @@ def loops():
 
 def leftovers(hub):
     """What of this hub still exists on the machine."""
-    run = ""
-    with contextlib.suppress(OSError):
-        run = hub.run_dir
+    run = hub.run
+    if run is None:
+        with contextlib.suppress(OSError):
+            run = hub.run_dir
     left = [f"process {p}" for p in processes_of(hub.uids)]
     left += [f"mount {m}" for m in mounts_below(str(hub.dir), run)]
     left += [f"loop {l}" for l in loops() if str(hub.dir) in l]

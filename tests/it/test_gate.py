@@ -189,7 +189,7 @@ def test_a_hostile_server_ends_only_its_own_session(gate):
         gate.dormd.connect = hostile(OK + b"E\0\0\0\5\0")
         refused(gate)
     gate.dormd.connect = good
-    assert gate.peak_kib() < 40000
+    assert gate.sanitized or gate.peak_kib() < 40000
     assert psql(gate, "SELECT 1").stdout == "1\n"
 
 
@@ -274,7 +274,7 @@ def test_200_mb_of_copy_each_way_in_bounded_memory(gate):
                 for data in copy:
                     size += len(data)
             assert size == 200 * MB
-            assert gate.peak_kib() - before < 2048
+            assert gate.sanitized or gate.peak_kib() - before < 2048
         finally:
             c.execute("DROP TABLE big")
 
@@ -306,7 +306,7 @@ def test_clients_that_do_not_read_hold_little_and_hinder_nobody(gate):
         for _ in range(100):
             c.execute("SELECT 1")
         assert time.monotonic() - begun < 5
-    assert (gate.rss_kib() - before) / 20 < 256
+    assert gate.sanitized or (gate.rss_kib() - before) / 20 < 256
     for c in stuck:
         c.close()
     until(lambda: gate.dormd.count("GATE_CLOSED") == 21, "all have ended")
@@ -468,7 +468,7 @@ def test_a_crowd_before_the_login_does_not_keep_others_out(gate):
     for peer in crowd:
         peer.send(b"\0")
     until(lambda: gate.fds() > 500, "the crowd is inside")
-    assert (gate.rss_kib() - before) / 500 < 64
+    assert gate.sanitized or (gate.rss_kib() - before) / 500 < 64
     until(lambda: psql(gate, "SELECT 1").stdout == "1\n", "somebody gets in")
     for peer in crowd:
         peer.raw.close()
@@ -480,6 +480,6 @@ def test_logins_inside_tls_hold_less_than_64_kib_each(gate):
     for peer in crowd:
         peer.send(SU)
         assert peer.verdict() == "SASL+PLUS"
-    assert (gate.rss_kib() - before) / 100 < 64
+    assert gate.sanitized or (gate.rss_kib() - before) / 100 < 64
     for peer in crowd:
         peer.raw.close()
