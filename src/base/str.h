@@ -12,8 +12,8 @@ bool str_starts(const char *s, const char *start);
 
 /*
  * Write foreign bytes so that no terminal, log or mail can be steered by them: control characters
- * (C0, DEL, C1), bidirectional overrides and invalid UTF-8 become \xNN, a backslash becomes \\.
- * Always ends with NUL; "..." at the end when it did not fit. Returns at.
+ * (C0, DEL, C1), bidirectional and invisible characters and invalid UTF-8 become \xNN, a backslash
+ * becomes \\. Always ends with NUL; "..." at the end when it did not fit. Returns at.
  */
 char *str_show(char *at, size_t size, const void *bytes, size_t len);
 bool str_utf8(const void *bytes, size_t len); /* valid, without NUL */

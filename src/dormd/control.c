@@ -77,6 +77,9 @@ const char *call_need(struct call *c, const char *key)
 }
 
 static void say(struct call *c, uint64_t kind, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+static void say(struct call *c, uint64_t kind, const char *fmt, va_list ap)
 {
     char text[4096];
 

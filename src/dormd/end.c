@@ -17,11 +17,6 @@
 
 static bool purging;
 
-bool end_is_purge(void)
-{
-    return purging;
-}
-
 static void gate_gone(void *owner)
 {
     struct hub *h = owner;
@@ -74,14 +69,13 @@ static int remove_tree(int parent, const char *name, dev_t device, struct err *e
                : 0;
 }
 
-int end_remove_state(struct hub *h, struct err *e)
+static int remove_state(struct hub *h, struct err *e)
 {
-    struct stat state, run;
+    struct stat st;
 
-    if (fstat(h->state_fd, &state) < 0 || stat(h->run_dir, &run) < 0)
-        return err_set_os(e, errno, "could not find the hub's directories");
-    if (remove_tree(AT_FDCWD, h->run_dir, run.st_dev, e) < 0 ||
-        remove_tree(AT_FDCWD, h->state_dir, state.st_dev, e) < 0)
+    if (fstat(h->state_fd, &st) < 0)
+        return err_set_os(e, errno, "could not find the hub's directory");
+    if (remove_tree(AT_FDCWD, h->state_dir, st.st_dev, e) < 0)
         return -1;
     if (unlink(h->conf_path) < 0 && errno != ENOENT)
         return err_set_os(e, errno, "could not remove \"%s\"", h->conf_path);
@@ -89,4 +83,16 @@ int end_remove_state(struct hub *h, struct err *e)
         (void)rmdir("/etc/dormouse"); /* stays if the operator keeps anything there */
     identity_forget(h);
     return 0;
+}
+
+int end_finish(struct hub *h, struct err *e)
+{
+    struct stat run;
+
+    if (!h->going_down)
+        return 0; /* only this process ends: servers and sessions go on */
+    if (local_leave(h->engine, e) < 0 || stat(h->run_dir, &run) < 0 ||
+        remove_tree(AT_FDCWD, h->run_dir, run.st_dev, e) < 0)
+        return -1;
+    return purging ? remove_state(h, e) : 0;
 }

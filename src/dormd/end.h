@@ -8,6 +8,5 @@ enum end_how { END_KEEP, END_PURGE };
 
 /* The loop quits when it is done. A second call changes nothing. */
 void end_hub(struct hub *h, enum end_how how);
-/* After the loop: what purge was told to remove. */
-int end_remove_state(struct hub *h, struct err *e);
-bool end_is_purge(void);
+/* After the loop: give the machine back what it lent us, and, at purge, remove the rest. */
+int end_finish(struct hub *h, struct err *e);

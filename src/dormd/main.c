@@ -216,8 +216,7 @@ static uint64_t pool_size(const struct hub *h, const char *dir)
 
 static int open_engine(struct hub *h, struct err *e)
 {
-    struct local_class *classes = mem_new(h->conf->storage_n * sizeof(*classes));
-    AUTO_FREE void *held = classes;
+    AUTO_FREE struct local_class *classes = mem_new(h->conf->storage_n * sizeof(*classes));
     AUTO_FREE char *own = mem_printf("%s/pool", h->state_dir);
     struct local_spec spec = {
         .loop = h->loop,
@@ -400,8 +399,8 @@ int main(int argc, char **argv)
     else
         (void)snprintf(h.conf_path, sizeof(h.conf_path), "%.3000s/hub.yaml", o.state);
     r = run(&h, o.ready_fd, &e);
-    if (r == 0 && end_is_purge() && (local_purge(h.engine, &e) < 0 || end_remove_state(&h, &e) < 0))
-        r = -1;
+    if (r == 0)
+        r = end_finish(&h, &e);
     if (r < 0)
         log_err(NULL, LOG_ERROR_, &e);
     finish(&h);

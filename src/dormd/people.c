@@ -153,6 +153,8 @@ int people_add(struct hub *h, const char *login, const char *email, const char *
         .now = clock_unix(),
     };
 
+    if (store_login_check(login, e) < 0)
+        return -1;
     if (!conf_expand(claim, sizeof(claim), server->claim.name, login, h->conf->hub) ||
         !conf_expand(superuser, sizeof(superuser), server->superuser, login, h->conf->hub))
         return err_set(e, ERR_CONFIG, "the claim or superuser name of \"%s\" would be too long",

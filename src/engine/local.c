@@ -325,7 +325,7 @@ void local_log_path(const struct engine *engine, const char *server, char *at, s
     (void)snprintf(at, size, "%s/logs/%s.log", local_of(engine)->state_dir, server);
 }
 
-int local_purge(struct engine *engine, struct err *e)
+int local_leave(struct engine *engine, struct err *e)
 {
     struct local *l = local_of(engine);
     AUTO_FREE char *dir = mem_printf("%s/vol", l->run_dir);

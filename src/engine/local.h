@@ -42,5 +42,8 @@ struct box_groups;
 const struct box_groups *local_groups(const struct engine *engine);
 /* Where the log of a server is kept: `<this>` and `<this>.1`. */
 void local_log_path(const struct engine *engine, const char *server, char *at, size_t size);
-/* At purge: nothing of ours stays mounted or in the cgroup tree. Everything must be asleep. */
-int local_purge(struct engine *engine, struct err *e);
+/*
+ * Give back what the machine holds for this engine: mounts, loop devices, control groups.
+ * Everything must be asleep; all data stays. Only free() may follow.
+ */
+int local_leave(struct engine *engine, struct err *e);

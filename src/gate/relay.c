@@ -154,10 +154,7 @@ static void pump_down(struct session *s)
     }
 }
 
-static void once_more(struct loop_timer *t)
-{
-    relay_client_ready(list_of(t, struct session, again), 0);
-}
+static void once_more(struct loop_timer *t);
 
 static void watch(struct session *s)
 {
@@ -175,11 +172,15 @@ static void watch(struct session *s)
         relay_want_server(s, server);
 }
 
-static void go_on(struct session *s)
+/* Which way bytes may have become able to go: to try the other one costs a system call a query. */
+enum { UP = 1u << 0, DOWN = 1u << 1 };
+
+static void go_on(struct session *s, unsigned ways)
 {
-    if (!pump_up(s))
+    if ((ways & UP) != 0 && !pump_up(s))
         loop_timer_set(s->gate->loop, &s->again, loop_now(s->gate->loop) + AGAIN_MS, once_more);
-    pump_down(s);
+    if ((ways & DOWN) != 0)
+        pump_down(s);
     if (s->client_gone && (buf_len(&s->in) == 0 || s->server_deaf))
         session_drop(s);
     else if (s->server_eof && buf_len(&s->out) == 0)
@@ -188,21 +189,34 @@ static void go_on(struct session *s)
         watch(s);
 }
 
+static void once_more(struct loop_timer *t)
+{
+    go_on(list_of(t, struct session, again), UP);
+}
+
 void relay_client_ready(struct session *s, uint32_t events)
 {
+    unsigned ways = buf_len(&s->out) > 0 ? DOWN : 0;
+
+    /* TLS may need to write before it can read */
+    if ((events & ~(uint32_t)EPOLLOUT) != 0 || s->client.read_wants_out)
+        ways |= UP;
     if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
         s->client_hung_up = true;
         /* it has sent all and takes nothing: reading would not tell */
         if (s->client_eof)
             s->client_gone = true;
     }
-    go_on(s);
+    go_on(s, ways);
 }
 
 void relay_server_ready(struct session *s, uint32_t events)
 {
-    (void)events;
-    go_on(s);
+    unsigned ways = buf_len(&s->in) > 0 ? UP : 0;
+
+    if ((events & ~(uint32_t)EPOLLOUT) != 0)
+        ways |= DOWN;
+    go_on(s, ways);
 }
 
 void relay_begin(struct session *s)
@@ -220,5 +234,5 @@ void relay_begin(struct session *s)
     s->stage = STAGE_RELAY;
     s->next = NULL;
     loop_timer_stop(s->gate->loop, &s->deadline);
-    go_on(s);
+    go_on(s, UP | DOWN);
 }

@@ -18,8 +18,14 @@ def new_hub():
         return hub
 
     yield make
+    problems = []
     for hub in reversed(made):
-        hub.purge()
+        try:
+            hub.purge()
+        except Exception as problem:  # the others must go as well
+            problems.append(problem)
+    if problems:
+        raise problems[0]
 
 
 @pytest.fixture

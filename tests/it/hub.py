@@ -164,7 +164,10 @@ class Hub:
 
     def purge(self):
         """Take it all away, and see that nothing remains."""
-        if self.process is not None and self.process.poll() is None:
+        if self.id is not None and self.state.exists():
+            if self.process.poll() is not None:
+                self.write_conf(conf="")
+                self.start()
             done = self.dorm("purge", "--yes", "it", check=False)
             if done.returncode != 0:
                 print(done.stdout, done.stderr)
@@ -172,7 +175,7 @@ class Hub:
                 self.wait_end()
             except subprocess.TimeoutExpired:
                 self.kill()
-        left = leftovers(self)
+        left = leftovers(self, with_state=self.id is not None)
         print(self.log)
         shutil.rmtree(self.dir, ignore_errors=True)
         assert not left, f"left behind: {left}"
@@ -249,7 +252,7 @@ def loops():
     return sorted(out.stdout.splitlines())
 
 
-def leftovers(hub):
+def leftovers(hub, with_state=True):
     """What of this hub still exists on the machine."""
     run = hub.run
     if run is None:
@@ -258,7 +261,7 @@ def leftovers(hub):
     left = [f"process {p}" for p in processes_of(hub.uids)]
     left += [f"mount {m}" for m in mounts_below(str(hub.dir), run)]
     left += [f"loop {l}" for l in loops() if str(hub.dir) in l]
-    left += [f"directory {run}"] if run and os.path.exists(run) else []
-    left += [f"state {hub.state}"] if hub.state.exists() else []
+    left += [f"directory {run}"] if hub.id and run and os.path.exists(run) else []
+    left += [f"state {hub.state}"] if with_state and hub.state.exists() else []
     left += [f"group {g}" for g in hub.groups()]
     return left

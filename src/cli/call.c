@@ -1,0 +1,129 @@
+#include "call.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "cli/cli.h"
+#include "cli/hub.h"
+#include "cli/table.h"
+#include "ipc/conn.h"
+
+void call_words_add(struct call_words *w, const char *key, const char *value)
+{
+    assert(w->n + 2 <= CALL_WORDS);
+    w->at[w->n++] = key;
+    w->at[w->n++] = value;
+}
+
+void call_words_of(struct call_words *w, const struct cli *c)
+{
+    const struct cmd *cmd = c->cmd;
+
+    *w = (struct call_words){.at = {cmd->name}, .n = 1};
+    for (size_t i = 0; cmd->args != NULL && cmd->args[i].name != NULL; i++)
+        if (c->args[i] != NULL)
+            call_words_add(w, cmd->args[i].key, c->args[i]);
+    for (size_t i = 0; cmd->options != NULL && cmd->options[i].name != NULL; i++)
+        if (c->options[i] != NULL)
+            call_words_add(w, cmd->options[i].key, c->options[i]);
+}
+
+void call_remark(const struct cli *c, const char *text)
+{
+    AUTO_FREE char *shown = c->quiet ? NULL : table_harmless(text);
+
+    if (shown != NULL)
+        (void)fprintf(stderr, "%s\n", shown);
+}
+
+static int failed(const struct ipc_msg *m, struct err *e)
+{
+    enum err_kind kind = ERR_INTERNAL;
+
+    if (m->field[0].number > ERR_NONE && m->field[0].number < ERR_KIND_N)
+        kind = (enum err_kind)m->field[0].number;
+    (void)err_set(e, kind, "%s", m->field[1].at);
+    return err_hint(e, "%s", m->field[2].at);
+}
+
+/* 1: the answer goes on, 0: it is complete, -1: dormd says no. */
+static int answer(const struct cli *c, struct table *t, const struct ipc_msg *m, struct err *e)
+{
+    const char *texts[IPC_FIELDS];
+
+    for (size_t i = 0; i < m->n; i++)
+        texts[i] = m->field[i].at;
+    if (m->type == IPC_COLUMNS)
+        table_columns(t, texts, m->n);
+    else if (m->type == IPC_ROW)
+        table_row(t, texts, m->n);
+    else if (m->type == IPC_SAY && m->field[0].number == 0)
+        table_say(t, m->field[1].at);
+    else if (m->type == IPC_SAY)
+        call_remark(c, m->field[1].at);
+    else if (m->type == IPC_FAIL)
+        return failed(m, e);
+    else if (m->type == IPC_DONE)
+        return 0;
+    else
+        return err_set(e, ERR_PEER, "dormd answered with something else than an answer (%s)",
+                       ipc_name(m->type));
+    return 1;
+}
+
+static int converse(const struct cli *c, int fd, enum call_end end, struct table *t, struct err *e)
+{
+    struct buf storage;
+    struct ipc_msg m;
+    int more = 1;
+
+    buf_init(&storage, IPC_MAX);
+    while (more == 1) {
+        if (ipc_receive_now(fd, &storage, &m, e) == 0) {
+            more = answer(c, t, &m, e);
+            /* with an end to come, its word that all is done is not the end yet */
+            if (more == 0 && end == CALL_ENDS_GONE)
+                more = 1;
+        } else if (end == CALL_ENDS_GONE && (e->kind == ERR_PEER || e->os_errno == ECONNRESET)) {
+            more = 0;
+        } else {
+            more = err_prefix(e, "dormd broke off its answer");
+        }
+    }
+    buf_done(&storage);
+    return more;
+}
+
+int call_dormd(const struct cli *c, const struct call_words *w, enum call_end end, struct err *e)
+{
+    AUTO_CLOSE int fd = -1;
+    struct table t;
+    struct buf b;
+    int r = -1;
+
+    if (hub_connect(c, &fd, e) < 0)
+        return -1;
+    table_init(&t, stdout, c->output);
+    buf_init(&b, IPC_MAX);
+    if (!ipc_format(&b, IPC_CALL, w->at[0], w->at + 1, w->n - 1))
+        (void)err_set(e, ERR_INPUT, "what was typed is too long to be meant");
+    else if (ipc_send_now(fd, &b, e) == 0)
+        r = converse(c, fd, end, &t, e);
+    if (r == 0 || t.head_done || t.cells_n > 0)
+        table_end(&t);
+    table_done(&t);
+    buf_done(&b);
+    return r;
+}
+
+int call_run(struct cli *c, struct err *e)
+{
+    struct call_words w;
+
+    call_words_of(&w, c);
+    return call_dormd(c, &w, CALL_ENDS_DONE, e);
+}

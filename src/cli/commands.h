@@ -1,0 +1,36 @@
+/* commands.h: every command, each defined in cmd-<name>.c. Their order is that of the help. */
+#pragma once
+
+#include "cli/cli.h"
+
+#define COMMANDS(X) \
+    X(up)           \
+    X(down)         \
+    X(purge)        \
+    X(status)       \
+    X(doctor)       \
+    X(user_add)     \
+    X(user_list)    \
+    X(user_show)    \
+    X(user_connect) \
+    X(user_passwd)  \
+    X(user_disable) \
+    X(user_enable)  \
+    X(user_remove)  \
+    X(undo)         \
+    X(server_list)  \
+    X(server_show)  \
+    X(server_start) \
+    X(server_stop)  \
+    X(server_logs)  \
+    X(server_psql)  \
+    X(storage_list) \
+    X(config_check) \
+    X(config_show)  \
+    X(completion)   \
+    X(help)         \
+    X(version)
+
+#define X(name) extern const struct cmd cmd_##name;
+COMMANDS(X)
+#undef X

@@ -1,0 +1,13 @@
+/* start.h: bringing dormd to life: through systemd where it runs, else by ourselves. */
+#pragma once
+
+#include "base/err.h"
+
+struct cli;
+
+/* Returns when dormd is ready to answer, or says what kept it from that. */
+int start_hub(const struct cli *c, const char *state, struct err *e);
+/* After the hub has ended: systemd does not start it again at boot. */
+int start_forget(const struct cli *c, const char *state, struct err *e);
+/* Where this hub's dormd logs, for a hint. Static. */
+const char *start_log_of(const char *state);
