@@ -131,31 +131,30 @@ static void one_start(const char *data, const char *scratch, uid_t uid, uint64_t
     (void)waitpid(pid, NULL, 0);
 }
 
-static void cloned(int n, char **argv, const char *scratch)
+static void on_volume(int n, char **argv, const char *scratch, bool each_time)
 {
     struct vol_pool_spec spec = {.dir = argv[3], .size = 0, .hub = argv[7]};
     struct vol_pool pool = {.dir_fd = -1, .images_fd = -1};
     uid_t uid = (uid_t)strtoul(argv[6], NULL, 10);
     AUTO_FREE char *data = mem_printf("%s/" VOL_DIR_POD "/data", argv[5]);
+    struct vol_attach attach = {.image = "floor", .mountpoint = argv[5], .uid = uid, .gid = uid};
     struct err e;
 
     if (vol_pool_open(&spec, &pool, &e) < 0)
         die(e.msg);
     for (int i = 0; i < n; i++) {
-        struct vol_attach attach = {
-            .image = "floor", .mountpoint = argv[5], .uid = uid, .gid = uid};
-        uint64_t from;
+        uint64_t from = 0;
 
-        if (vol_destroy(&pool, "floor", &e) < 0)
-            die(e.msg);
-        from = clock_us();
-        if (vol_clone(&pool, argv[4], "floor", &e) < 0 || vol_attach(&pool, &attach, &e) < 0)
-            die(e.msg);
-        one_start(data, scratch, uid, from);
-        if (vol_detach(argv[5], &e) < 0)
-            die(e.msg);
+        if (each_time || i == 0) {
+            if (vol_detach(argv[5], &e) < 0 || vol_destroy(&pool, "floor", &e) < 0)
+                die(e.msg);
+            from = clock_us();
+            if (vol_clone(&pool, argv[4], "floor", &e) < 0 || vol_attach(&pool, &attach, &e) < 0)
+                die(e.msg);
+        }
+        one_start(data, scratch, uid, each_time ? from : 0);
     }
-    if (vol_destroy(&pool, "floor", &e) < 0)
+    if (vol_detach(argv[5], &e) < 0 || vol_destroy(&pool, "floor", &e) < 0)
         die(e.msg);
     vol_pool_done(&pool);
 }
@@ -168,7 +167,8 @@ int main(int argc, char **argv)
     int n;
 
     if (argc < 5 || pg_find("", "postgres", &install, &e) < 0)
-        die("usage: floor mounted N DATA UID | floor cloned N POOL TEMPLATE MOUNTPOINT UID HUB");
+        die("usage: floor mounted N DATA UID | floor volume|cloned N POOL TEMPLATE MOUNTPOINT UID "
+            "HUB");
     n = (int)strtol(argv[2], NULL, 10);
     uid = (uid_t)strtoul(argv[argc == 5 ? 4 : 6], NULL, 10);
     if (mkdtemp(scratch) == NULL || chown(scratch, uid, uid) < 0)
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
         for (int i = 0; i < n; i++)
             one_start(argv[3], scratch, uid, 0);
     else
-        cloned(n, argv, scratch);
+        on_volume(n, argv, scratch, str_is(argv[1], "cloned"));
     AUTO_FREE char *notify = mem_printf("%s/notify", scratch);
     (void)unlink(notify);
     (void)rmdir(scratch);

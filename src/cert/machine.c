@@ -24,9 +24,8 @@ static bool is_dns_name(const char *name)
     size_t label = 0;
 
     last = last == NULL ? name : last + 1;
-    if (last[strspn(last, "0123456789")] == '\0')
+    if (*p == '\0' || last[strspn(last, "0123456789")] == '\0')
         return false;
-
     for (; *p != '\0'; p++) {
         if (*p == '.' && (label == 0 || p[-1] == '-'))
             return false;

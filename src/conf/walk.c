@@ -279,7 +279,7 @@ static void settle(struct walk *w)
         (void)snprintf(class, sizeof(c->server.claim.class), "%s", c->storage[0].name);
         return;
     }
-    if (conf_class(c, class) != NULL)
+    if (conf_class(c, class) != NULL || w->class == NULL)
         return;
     for (size_t i = 0; i < c->storage_n; i++)
         names[i] = c->storage[i].name;

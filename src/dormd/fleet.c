@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/auto.h"
 #include "base/mem.h"
@@ -378,18 +379,21 @@ void fleet_event(struct fleet *f, const char *server, enum engine_event event,
                  const struct err *why)
 {
     struct fleet_server *s = map_get(&f->servers, server);
+    char id[ID_SIZE];
+    bool named_now;
 
     if (s == NULL)
         return; /* forgotten while its end was on the way */
-    if (event == ENGINE_READY && !s->spec.named) {
-        s->spec.named = true;
-        f->hooks.named(f->hooks.owner, s->id);
-    }
+    memcpy(id, s->id, sizeof(id));
+    named_now = event == ENGINE_READY && !s->spec.named;
+    s->spec.named |= named_now;
     if (why != NULL && s->failure.kind == ERR_NONE) {
         s->failure = *why;
         log_err(&s->log, LOG_WARN_, why);
     }
     step(s, event == ENGINE_READY ? LIFE_READY : LIFE_ENDED);
+    if (named_now) /* after those who wait have been let in: it is written to a disk */
+        f->hooks.named(f->hooks.owner, id);
 }
 
 void fleet_wake(struct fleet *f, const struct fleet_want *want, struct fleet_waiter *w)

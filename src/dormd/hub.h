@@ -46,6 +46,8 @@ struct hub {
     struct door *door;
     struct control *control;
     struct loop_timer hourly;
+    struct list verifiers; /* people.c: made, and not yet in the record */
+    struct loop_timer verifiers_timer;
     bool going_down; /* told to: nothing new is started */
 };
 

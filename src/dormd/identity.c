@@ -86,6 +86,21 @@ static int settle_run_dir(struct hub *h, struct err *e)
 
 /* ---- uids ---- */
 
+/* "FIRST-LAST"; cuts text at the separators. */
+static bool parse_range(char *text, struct uid_range *ret)
+{
+    char *dash = strchr(text, '-');
+    uint64_t first, last;
+
+    if (dash == NULL)
+        return false;
+    *dash = '\0';
+    if (!str_u64(text, &first) || !str_u64(dash + 1, &last) || first > last || last > UINT32_MAX)
+        return false;
+    *ret = (struct uid_range){(uint32_t)first, (uint32_t)last};
+    return true;
+}
+
 static bool overlap(struct uid_range a, struct uid_range b)
 {
     return a.first <= b.last && b.first <= a.last;
@@ -106,21 +121,34 @@ static bool taken_by_account(struct uid_range r, char *at, size_t size)
     return false;
 }
 
+/* A line "name:first:count". */
+static bool subuid_line(char *line, struct uid_range *ret)
+{
+    char *rest = line;
+    const char *name = strsep(&rest, ":"), *first_text = strsep(&rest, ":");
+    uint64_t first, count;
+
+    if (name == NULL || first_text == NULL || rest == NULL)
+        return false;
+    rest[strcspn(rest, "\n")] = '\0';
+    if (!str_u64(first_text, &first) || !str_u64(rest, &count) || count == 0 ||
+        first + count - 1 > UINT32_MAX)
+        return false;
+    *ret = (struct uid_range){(uint32_t)first, (uint32_t)(first + count - 1)};
+    return true;
+}
+
 static bool taken_by_subuid(struct uid_range r, char *at, size_t size)
 {
     AUTO_FCLOSE FILE *file = fopen("/etc/subuid", "re");
     char line[256];
+    struct uid_range theirs;
 
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        char name[64];
-        unsigned first, count;
-
-        if (sscanf(line, "%63[^:]:%u:%u", name, &first, &count) == 3 && count > 0 &&
-            overlap(r, (struct uid_range){first, first + count - 1})) {
-            (void)snprintf(at, size, "the line of \"%s\" in /etc/subuid", name);
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (subuid_line(line, &theirs) && overlap(r, theirs)) {
+            (void)snprintf(at, size, "the line of \"%s\" in /etc/subuid", line);
             return true;
         }
-    }
     return false;
 }
 
@@ -135,17 +163,18 @@ static bool taken_by_hub(const struct hub *h, int hubs_fd, struct uid_range r, c
         AUTO_FREE char *text = NULL;
         struct uid_range theirs;
         struct err e;
-        int path_at = 0;
+        char *path;
 
         if (entry->d_name[0] == '.' || str_is(entry->d_name, h->id) ||
             fd_read_file(hubs_fd, entry->d_name, 8192, &text, &e) < 0)
             continue;
         text[strcspn(text, "\n")] = '\0';
-        if (sscanf(text, "%u-%u %n", &theirs.first, &theirs.last, &path_at) != 2 || path_at == 0)
+        path = text;
+        if (!parse_range(strsep(&path, " "), &theirs) || path == NULL)
             continue;
-        if (!overlap(r, theirs) || faccessat(AT_FDCWD, text + path_at, F_OK, 0) < 0)
+        if (!overlap(r, theirs) || faccessat(AT_FDCWD, path, F_OK, 0) < 0)
             continue;
-        (void)snprintf(at, size, "the hub in \"%s\"", text + path_at);
+        (void)snprintf(at, size, "the hub in \"%s\"", path);
         return true;
     }
     return false;
@@ -208,7 +237,7 @@ static int settle_uids(struct hub *h, struct err *e)
     if (known < 0)
         return -1;
     /* once people have uids of a range it stays theirs, whatever the hub file says later */
-    if (known == 0 || sscanf(value, "%u-%u", &r.first, &r.last) != 2) {
+    if (known == 0 || !parse_range(value, &r)) {
         if (choose_range(h, hubs_fd, &r, e) < 0)
             return -1;
         (void)snprintf(value, sizeof(value), "%u-%u", r.first, r.last);

@@ -301,6 +301,7 @@ static int begin(struct hub *h, struct err *e)
 
 static void finish(struct hub *h)
 {
+    people_flush(h);
     control_free(h->control);
     door_free(h->door);
     fleet_free(h->fleet);
@@ -368,6 +369,7 @@ static int run(struct hub *h, int ready_fd, struct err *e)
 {
     const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
 
+    list_init(&h->verifiers);
     h->loop = loop_new(e);
     if (h->loop == NULL || loop_signals(h->loop, signals, 4, signalled, h, e) < 0 ||
         begin(h, e) < 0) {

@@ -9,12 +9,16 @@
 
 #include "base/auto.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "pgwire/scram.h"
 
-enum { PASSWORD_BYTES = 12 }; /* 96 bits: 20 letters */
+enum {
+    PASSWORD_BYTES = 12, /* 96 bits: 20 letters */
+    FLUSH_MS = 1000,
+};
 
 int people_find(struct hub *h, const char *name, struct store_user *ret_user, struct err *e)
 {
@@ -79,53 +83,121 @@ void people_password(const struct hub *h, const struct store_user *u, char ret[P
     explicit_bzero(mac, sizeof(mac));
 }
 
-static int keep_verifier(struct hub *h, struct store_user *u, const char *password,
-                         const uint8_t *salt, struct err *e)
-{
+/* A verifier on its way into the record. */
+struct made {
+    struct list node;
+    char user[ID_SIZE];
+    uint64_t counter; /* of the password it belongs to */
     char text[SCRAM_VERIFIER_SIZE];
+};
 
-    if (scram_verifier_make(password, strlen(password), salt, SCRAM_ITERATIONS, text, e) < 0 ||
-        store_user_set_password(h->store, u->id, text, u->counter, e) < 0)
-        return -1;
-    return str_copy(u->verifier, sizeof(u->verifier), text)
-               ? 0
-               : err_set(e, ERR_INTERNAL, "a verifier is too long");
+static struct made *made_already(struct hub *h, const struct store_user *u)
+{
+    list_each (&h->verifiers, node) {
+        struct made *m = list_of(node, struct made, node);
+
+        if (str_is(m->user, u->id) && m->counter == u->counter)
+            return m;
+    }
+    return NULL;
 }
 
-int people_verifier(struct hub *h, struct store_user *u, struct err *e)
+static void flush_one(struct hub *h, const struct made *m)
+{
+    struct store_user u;
+    struct err e;
+
+    /* the password may have been changed since */
+    if (store_user_by_id(h->store, m->user, &u, &e) < 0 || u.counter != m->counter)
+        return;
+    if (store_user_set_password(h->store, m->user, m->text, m->counter, &e) < 0)
+        log_err(NULL, LOG_WARN_, &e); /* it will be made again at the next login */
+}
+
+void people_flush(struct hub *h)
+{
+    struct err e;
+    bool one = !list_empty(&h->verifiers) && store_begin(h->store, &e) == 0;
+
+    while (!list_empty(&h->verifiers)) {
+        struct made *m = list_of(h->verifiers.next, struct made, node);
+
+        flush_one(h, m);
+        list_remove(&m->node);
+        explicit_bzero(m, sizeof(*m));
+        free(m);
+    }
+    if (one && store_commit(h->store, &e) < 0)
+        log_err(NULL, LOG_WARN_, &e);
+}
+
+static void flush_now(struct loop_timer *t)
+{
+    people_flush(list_of(t, struct hub, verifiers_timer));
+}
+
+static int make_verifier(struct hub *h, const struct store_user *u, char *text, struct err *e)
 {
     char password[PASSWORD_SIZE];
     uint8_t salt[EVP_MAX_MD_SIZE];
     int r;
 
-    if (u->verifier[0] != '\0')
-        return 0;
     people_password(h, u, password);
     derive(h, "salt", u, salt);
-    r = keep_verifier(h, u, password, salt, e);
+    r = scram_verifier_make(password, strlen(password), salt, SCRAM_ITERATIONS, text, e);
     explicit_bzero(password, sizeof(password));
     return r;
+}
+
+int people_verifier(struct hub *h, struct store_user *u, struct err *e)
+{
+    struct made *m;
+
+    if (u->verifier[0] != '\0')
+        return 0;
+    m = made_already(h, u);
+    if (m == NULL) {
+        m = mem_new(sizeof(*m));
+        if (make_verifier(h, u, m->text, e) < 0) {
+            free(m);
+            return -1;
+        }
+        memcpy(m->user, u->id, sizeof(m->user));
+        m->counter = u->counter;
+        list_append(&h->verifiers, &m->node);
+        if (h->verifiers_timer.place == 0)
+            loop_timer_set(h->loop, &h->verifiers_timer, loop_now(h->loop) + FLUSH_MS, flush_now);
+    }
+    (void)snprintf(u->verifier, sizeof(u->verifier), "%s", m->text);
+    return 0;
 }
 
 int people_set_password(struct hub *h, struct store_user *u, const char *password, struct err *e)
 {
     uint8_t salt[SCRAM_SALT_LEN];
+    char text[SCRAM_VERIFIER_SIZE];
 
     if (strlen(password) < 8 || strlen(password) > SCRAM_PASSWORD_MAX)
         return err_set(e, ERR_INPUT, "a password has 8 to %u bytes", SCRAM_PASSWORD_MAX);
     rand_bytes(salt, sizeof(salt));
+    if (scram_verifier_make(password, strlen(password), salt, SCRAM_ITERATIONS, text, e) < 0 ||
+        store_user_set_password(h->store, u->id, text, 0, e) < 0)
+        return -1;
     u->counter = 0;
-    return keep_verifier(h, u, password, salt, e);
+    (void)snprintf(u->verifier, sizeof(u->verifier), "%s", text);
+    return 0;
 }
 
 int people_renew_password(struct hub *h, struct store_user *u, struct err *e)
 {
     /* the time keeps it from ever being one that was given out before, even after "their own" */
-    uint64_t now = (uint64_t)clock_unix();
+    uint64_t now = (uint64_t)clock_unix(), counter = now > u->counter ? now : u->counter + 1;
 
-    u->counter = now > u->counter ? now : u->counter + 1;
+    if (store_user_set_password(h->store, u->id, "", counter, e) < 0)
+        return -1;
+    u->counter = counter;
     u->verifier[0] = '\0';
-    return people_verifier(h, u, e);
+    return 0;
 }
 
 /* ---- servers ---- */

@@ -17,8 +17,13 @@ int people_server(struct hub *h, const char *name, struct store_account *ret, st
  * nothing until each is used, and nobody can read them out of the record.
  */
 void people_password(const struct hub *h, const struct store_user *u, char ret[PASSWORD_SIZE]);
-/* The verifier of the user's password, made at the first need and kept from then on. */
+/*
+ * The verifier of the user's password, made at the first need and kept from then on. It gets into
+ * the record a little later: a first login must not wait for the disk.
+ */
 int people_verifier(struct hub *h, struct store_user *u, struct err *e);
+/* Write what waits to be written. */
+void people_flush(struct hub *h);
 /* A password of their own. */
 int people_set_password(struct hub *h, struct store_user *u, const char *password, struct err *e);
 /* Another generated one. */

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -21,49 +20,11 @@
 #include "base/str.h"
 #include "box/groups.h"
 #include "box/look.h"
-#include "local-int.h"
-#include "pg/pg.h"
+#include "pod-int.h"
 
-enum {
-    NAMING_MS = 30000,
-    ASK_MS = 80000,
-    ASK_AGAIN_MS = 50,
-    CLEAN_AGAIN_MS = 2,
-    CLEAN_MS = 5000,
-    DATAGRAMS_AT_ONCE = 16,
-};
+enum { NAMING_MS = 30000, DATAGRAMS_AT_ONCE = 16 };
 
-enum phase {
-    POD_PREPARING, /* its template is being built, or its volume is being detached */
-    POD_STARTING,  /* from the fork to READY=1 */
-    POD_NAMING,    /* ready, but its owner has no role in it yet */
-    POD_UP,
-    POD_ENDING /* its first process is gone: until nothing of it is left */
-};
-
-struct pod {
-    struct local *local;
-    enum phase phase;
-    char id[ID_SIZE], volume[ID_SIZE];
-    char login[PG_NAME_MAX + 1], superuser[PG_NAME_MAX + 1], template_name[NAME_ROOM];
-    bool named;
-    uid_t uid;
-    struct box_limits limits;
-    struct pg_server server;
-    struct pg_param *params; /* owned, and so are their texts */
-    const struct local_pool *pool;
-    struct pod_dirs dirs;
-    struct pod_log log;
-    int stderr_fd; /* owned, until the launch */
-    struct loop_io notify_io;
-    int notify_fd; /* owned */
-    struct job *launch, *work;
-    struct loop_child init; /* its process 1, when it was found, not started, by us */
-    struct loop_timer again;
-    struct err why; /* why it ended, or is to end; kind NONE if nobody knows better */
-};
-
-static void pod_free(struct pod *p)
+void pod_free(struct pod *p)
 {
     struct local *l = p->local;
 
@@ -113,7 +74,7 @@ static void copy_params(struct pod *p, const struct engine_server *spec)
     p->server.param_n = n;
 }
 
-static struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e)
+struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e)
 {
     const struct local_pool *pool = local_pool_of(l, spec->class, e);
     const struct pg_install *install = pool == NULL ? NULL : local_install(l, spec->major, e);
@@ -151,134 +112,16 @@ static struct pod *pod_new(struct local *l, const struct engine_server *spec, st
     return p;
 }
 
-static void end_pod(struct pod *p);
-
-static void fail(struct pod *p, const struct err *e)
-{
-    if (p->why.kind == ERR_NONE)
-        p->why = *e;
-    end_pod(p);
-}
-
-/* ---- the end ---- */
-
-/* 1 while something in it still lives. */
-int pod_clean(const struct local *l, const char *id, struct err *e)
-{
-    struct pod_dirs dirs;
-    char fifo[PATH_ROOM];
-    int left;
-
-    if (box_groups_kill(l->groups, id, e) < 0)
-        return -1;
-    left = box_groups_remove(l->groups, id, e);
-    if (left != 0)
-        return left;
-    pod_dirs_of(&dirs, l, id, id);
-    pod_sockets_unmount(&dirs);
-    (void)unlink(dirs.notify);
-    (void)snprintf(fifo, sizeof(fifo), "%s/log/%s", l->run_dir, id);
-    (void)unlink(fifo);
-    return 0;
-}
-
-int pod_clean_now(const struct local *l, const char *id, struct err *e)
-{
-    uint64_t deadline = clock_ms() + CLEAN_MS;
-    int left;
-
-    while ((left = pod_clean(l, id, e)) == 1 && clock_ms() < deadline) {
-        struct timespec pause = {.tv_nsec = CLEAN_AGAIN_MS * 1000000L};
-
-        (void)nanosleep(&pause, NULL);
-    }
-    return left == 1 ? err_set(e, ERR_BUSY, "processes of pod \"%s\" cannot be killed", id) : left;
-}
-
-static void explain_end(struct pod *p)
-{
-    char line[200];
-    enum err_kind kind;
-
-    if (p->why.kind != ERR_NONE || p->phase == POD_UP)
-        return;
-    kind = pg_start_failure(p->log.tail, p->log.tail_len, line, sizeof(line));
-    if (line[0] == '\0')
-        return;
-    (void)err_set(&p->why, kind, "the server did not start: %s", line);
-    (void)err_hint(&p->why, "dorm server logs %s", p->login);
-}
-
-static void clean_again(struct loop_timer *t)
-{
-    struct pod *p = list_of(t, struct pod, again);
-    struct engine *engine = &p->local->engine;
-    char id[ID_SIZE];
-    struct err e, why = p->why;
-    int left = pod_clean(p->local, p->id, &e);
-
-    if (left != 0) {
-        /* what has been killed is on its way out; or a kernel file resists, and will be tried for
-         * as long as it takes: a group with a process in it must not be forgotten */
-        loop_timer_set(p->local->loop, &p->again,
-                       loop_now(p->local->loop) + (left < 0 ? 1000 : CLEAN_AGAIN_MS), clean_again);
-        if (left < 0)
-            log_err(NULL, LOG_ERROR_, &e);
-        return;
-    }
-    memcpy(id, p->id, sizeof(id));
-    pod_free(p);
-    engine->on_event(engine->owner, id, ENGINE_ENDED, why.kind == ERR_NONE ? NULL : &why);
-}
-
-static void end_pod(struct pod *p)
-{
-    struct local *l = p->local;
-
-    if (p->phase == POD_ENDING)
-        return;
-    pod_log_drain(&p->log);
-    explain_end(p);
-    p->phase = POD_ENDING;
-    if (p->work != NULL) {
-        job_forget(p->work);
-        job_kill(p->work);
-        p->work = NULL;
-    }
-    loop_io_stop(l->loop, &p->notify_io);
-    loop_timer_set(l->loop, &p->again, 0, clean_again);
-}
-
-static void launch_done(void *owner, int status, const struct err *e)
-{
-    struct pod *p = owner;
-
-    (void)status;
-    p->launch = NULL;
-    /* an end after it was up is no failure of the launch, whatever status postgres chose; and what
-     * postgres said in its log tells more than a status does */
-    if (p->phase != POD_UP && e != NULL && !(e->kind == ERR_OS && e->os_errno == 0) &&
-        p->why.kind == ERR_NONE)
-        p->why = *e;
-    end_pod(p);
-}
-
-static void init_gone(struct loop_child *child, int status)
-{
-    (void)status;
-    end_pod(list_of(child, struct pod, init));
-}
-
 /* ---- ready ---- */
 
-static int dial(const struct pod *p, struct err *e)
+int pod_dial(const struct pod *p, struct err *e)
 {
     int fd = -1;
 
     return pod_connect(p->local, p->id, &fd, e) < 0 ? -1 : fd;
 }
 
-static void up(struct pod *p)
+void pod_up(struct pod *p)
 {
     struct engine *engine = &p->local->engine;
 
@@ -287,10 +130,10 @@ static void up(struct pod *p)
     engine->on_event(engine->owner, p->id, ENGINE_READY, NULL);
 }
 
-static int name_owner(void *arg, struct err *e)
+int pod_name_owner(void *arg, struct err *e)
 {
     struct pod *p = arg;
-    int fd = dial(p, e);
+    int fd = pod_dial(p, e);
 
     if (fd < 0 || INJECT("pod.naming", e) < 0)
         return -1;
@@ -308,10 +151,10 @@ static void named(void *owner, int status, const struct err *e)
         struct err why = *e;
 
         (void)err_prefix(&why, "could not make \"%s\" the owner of the new server", p->superuser);
-        fail(p, &why);
+        pod_fail(p, &why);
         return;
     }
-    up(p);
+    pod_up(p);
 }
 
 static void ready(struct pod *p)
@@ -319,24 +162,24 @@ static void ready(struct pod *p)
     struct err e;
 
     if (box_verify(p->local->groups, p->id, p->uid, p->uid, &e) < 0) {
-        fail(p, &e);
+        pod_fail(p, &e);
         return;
     }
     if (p->named) {
-        up(p);
+        pod_up(p);
         return;
     }
     p->phase = POD_NAMING;
     p->work = job_start(&(struct job_spec){.loop = p->local->loop,
                                            .what = "name the owner of a new server",
-                                           .run = name_owner,
+                                           .run = pod_name_owner,
                                            .arg = p,
                                            .done = named,
                                            .owner = p,
                                            .limit_ms = NAMING_MS},
                         &e);
     if (p->work == NULL)
-        fail(p, &e);
+        pod_fail(p, &e);
 }
 
 static void notified(struct loop_io *io, uint32_t events)
@@ -361,6 +204,20 @@ static void notified(struct loop_io *io, uint32_t events)
 
 /* ---- the start ---- */
 
+static void launch_done(void *owner, int status, const struct err *e)
+{
+    struct pod *p = owner;
+
+    (void)status;
+    p->launch = NULL;
+    /* an end after it was up is no failure of the launch, whatever status postgres chose; and what
+     * postgres said in its log tells more than a status does */
+    if (p->phase != POD_UP && e != NULL && !(e->kind == ERR_OS && e->os_errno == 0) &&
+        p->why.kind == ERR_NONE)
+        p->why = *e;
+    pod_end(p);
+}
+
 static int check_data(const struct pod *p, struct err *e)
 {
     AUTO_CLOSE int top = open(p->dirs.volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -371,6 +228,11 @@ static int check_data(const struct pod *p, struct err *e)
     data = fd_open_beneath(top, VOL_DIR_POD "/" PG_DATA_NAME, O_RDONLY | O_DIRECTORY, e);
     if (data < 0)
         return err_prefix(e, "the data directory of server \"%s\"", p->login);
+    /*
+     * Left by a crash, and perhaps empty: PostgreSQL would not start over it. That no other
+     * postmaster has this directory is what the lock of the volume says, better than this file.
+     */
+    (void)unlinkat(data, "postmaster.pid", 0);
     return pg_data_check(data, p->server.install->major, e);
 }
 
@@ -464,9 +326,9 @@ void pod_go_on(struct pod *p, const struct err *e)
     if (p->phase != POD_PREPARING)
         return;
     if (e != NULL)
-        fail(p, e);
+        pod_fail(p, e);
     else if (advance(p, &why) < 0)
-        fail(p, &why);
+        pod_fail(p, &why);
 }
 
 int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
@@ -488,87 +350,6 @@ int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
     return 0;
 }
 
-/* ---- a pod that was found ---- */
-
-/* Until the server, started under another dormd, takes connections. */
-static int ask_until_ready(void *arg, struct err *e)
-{
-    const struct pod *p = arg;
-    uint64_t deadline = clock_ms() + ASK_MS;
-
-    while (clock_ms() < deadline) {
-        struct timespec pause = {.tv_nsec = ASK_AGAIN_MS * 1000000L};
-        struct pg_client c = {.fd = -1};
-        int fd = dial(p, e);
-        int r = fd < 0 ? -1
-                       : pg_client_start(&c, fd, p->named ? p->superuser : PG_SETUP_ROLE,
-                                         "template1", deadline, e);
-        bool ready = r == 0 || (fd >= 0 && c.sqlstate[0] != '\0' && !str_is(c.sqlstate, "57P03"));
-
-        if (fd >= 0)
-            pg_client_close(&c);
-        if (ready)
-            return p->named ? 0 : name_owner(arg, e);
-        (void)nanosleep(&pause, NULL);
-    }
-    return err_set(e, ERR_BUSY, "the server that was found running takes no connections");
-}
-
-static void asked(void *owner, int status, const struct err *e)
-{
-    struct pod *p = owner;
-
-    (void)status;
-    p->work = NULL;
-    if (e != NULL)
-        fail(p, e);
-    else
-        up(p);
-}
-
-static int watch_found(struct pod *p, struct err *e)
-{
-    struct local *l = p->local;
-    struct box_seen seen;
-    AUTO_CLOSE int unused = -1;
-    int r;
-
-    if (box_look(l->groups, p->id, &seen, e) < 0)
-        return -1;
-    if (seen.init == 0) {
-        /* its launcher is still at work, or only strays are left: neither can be taken over */
-        box_seen_done(&seen);
-        return err_set(e, ERR_BUSY, "the pod of server \"%s\" has no process 1", p->login);
-    }
-    r = loop_child_start(l->loop, &p->init, seen.init, init_gone, e);
-    box_seen_done(&seen);
-    if (r < 0)
-        return -1;
-    if (pod_log_open(&p->log, l, p->id, p->uid, &unused, e) < 0)
-        return -1;
-    p->work = job_start(&(struct job_spec){.loop = l->loop,
-                                           .what = "reach a server that was found running",
-                                           .run = ask_until_ready,
-                                           .arg = p,
-                                           .done = asked,
-                                           .owner = p,
-                                           .limit_ms = ASK_MS + 5000},
-                        e);
-    return p->work == NULL ? -1 : 0;
-}
-
-int pod_ask(struct local *l, const struct engine_server *spec, struct err *e)
-{
-    struct pod *p = pod_new(l, spec, e);
-
-    if (p == NULL)
-        return -1;
-    p->phase = POD_STARTING;
-    if (watch_found(p, e) < 0)
-        fail(p, e); /* in a later turn it has ENDED, and may be started afresh */
-    return 0;
-}
-
 /* ---- what is done to a living one ---- */
 
 int pod_stop(struct local *l, const char *id, struct err *e)
@@ -579,7 +360,7 @@ int pod_stop(struct local *l, const char *id, struct err *e)
         return 0;
     if (p->phase == POD_PREPARING) {
         (void)err_set(&p->why, ERR_BUSY, "the server was stopped before it had started");
-        end_pod(p);
+        pod_end(p);
         return 0;
     }
     if (box_signal(l->groups, id, BOX_PAYLOAD, SIGINT, e) < 0 && e->kind != ERR_NOT_FOUND)
@@ -597,7 +378,7 @@ int pod_kill(struct local *l, const char *id, struct err *e)
         job_kill(p->launch);
     if (box_groups_kill(l->groups, id, e) < 0)
         return -1;
-    end_pod(p);
+    pod_end(p);
     return 0;
 }
 

@@ -89,13 +89,12 @@ int pg_data_check(int data_fd, int major, struct err *e)
         return 0;
     (void)err_set(e, ERR_CONFIG, "the data are of PostgreSQL %s and do not work with PostgreSQL %d",
                   shown, major);
-    return err_hint(e, "write image: postgres:%s, or move to the new one with dorm server upgrade",
-                    shown);
+    return err_hint(e, "write image: postgres:%s into the hub file", shown);
 }
 
 static const char *find(const struct line *l, const char *word)
 {
-    return l->len == 0 ? NULL : memmem(l->at, l->len, word, strlen(word));
+    return l->at == NULL || l->len == 0 ? NULL : memmem(l->at, l->len, word, strlen(word));
 }
 
 /* What stands after "FATAL:  " or "PANIC:  ", if the line says why the server itself gave up. */

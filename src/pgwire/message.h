@@ -30,7 +30,8 @@ void refusal_from_err(struct refusal *why, const struct err *e);
 
 /* Any message: type, length, body. */
 enum msg_verdict {
-    MSG_INCOMPLETE, /* ->total bytes are wanted in all; when that is over 5, type is known already */
+    MSG_INCOMPLETE, /* ->total bytes are wanted in all; when that is over 5, type is known already
+                     */
     MSG_WHOLE,
     MSG_BAD, /* the length cannot be right or is over max: close, nothing after it makes sense */
 };

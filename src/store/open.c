@@ -177,15 +177,17 @@ int store_look(struct store *s, struct err *e)
     int r = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK
                 ? sql_step(s, st, e)
                 : store_failed(s, e);
-    const char *answer = r == 1 ? (const char *)sqlite3_column_text(st, 0) : "no answer";
+    const char *answer = r == 1 ? (const char *)sqlite3_column_text(st, 0) : NULL;
 
-    if (r >= 0 && !str_is(answer == NULL ? "" : answer, "ok")) {
+    if (answer == NULL)
+        answer = "no answer";
+    if (r >= 0 && !str_is(answer, "ok")) {
         char shown[160];
 
         r = err_set(e, ERR_OS, "the record \"%s\" is damaged: %s", s->path,
                     str_show(shown, sizeof(shown), answer, strlen(answer)));
-        (void)err_hint(e, "it has been left as it is; put a backup in its place "
-                          "(dorm backup list), and keep the damaged file");
+        (void)err_hint(e, "it has been left as it is; put a copy from a backup in its "
+                          "place, and keep the damaged file");
     }
     (void)sqlite3_finalize(st);
     return r < 0 ? -1 : 0;

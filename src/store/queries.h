@@ -5,14 +5,14 @@
  */
 #pragma once
 
-#define USER_COLUMNS                                                                   \
+#define USER_COLUMNS                                                                        \
     "u.id, u.login, u.email, u.display, u.verifier, u.counter, u.role, u.uid, u.disabled, " \
     "u.created, u.removed_at"
-#define SERVER_COLUMNS                                                                \
+#define SERVER_COLUMNS                                                                        \
     "s.id, s.owner, s.name, s.kind, s.image, s.superuser, s.named, s.created, s.last_awake, " \
     "s.removed_at"
 enum { SERVER_WIDTH = 10 }; /* how many those are */
-#define VOLUME_COLUMNS                                                                \
+#define VOLUME_COLUMNS \
     "v.id, v.server, v.claim, v.class, v.template, v.capacity, v.phase, v.created, v.removed_at"
 
 /* clang-format off */

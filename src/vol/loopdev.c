@@ -52,15 +52,18 @@ static dev_t device_number(int number)
 {
     char path[48];
     AUTO_FREE char *text = NULL;
-    unsigned major, minor;
+    char *minor_text;
+    uint64_t major, minor;
     struct err e;
-    char end;
 
     (void)snprintf(path, sizeof(path), "/sys/block/loop%d/dev", number);
-    if (fd_read_file(AT_FDCWD, path, 64, &text, &e) < 0 ||
-        sscanf(text, "%u:%u%c", &major, &minor, &end) != 3 || end != '\n')
+    if (fd_read_file(AT_FDCWD, path, 64, &text, &e) < 0 || (minor_text = strchr(text, ':')) == NULL)
         return makedev(LOOP_MAJOR, (unsigned)number);
-    return makedev(major, minor);
+    *minor_text++ = '\0';
+    minor_text[strcspn(minor_text, "\n")] = '\0';
+    if (!str_u64(text, &major) || !str_u64(minor_text, &minor))
+        return makedev(LOOP_MAJOR, (unsigned)number);
+    return makedev((unsigned)major, (unsigned)minor);
 }
 
 /* LOOP_CONFIGURE takes the device exclusively itself: EBUSY means that somebody else was faster. */

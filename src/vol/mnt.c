@@ -105,15 +105,18 @@ static int dead_root(int dir_fd, const char *path, dev_t *ret_dev)
         openat(dir_fd, *path == '\0' ? "." : path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     AUTO_FREE char *text = NULL;
     char fdinfo[48];
-    const char *line;
-    unsigned id;
+    char *line;
+    uint64_t id;
     struct err e;
 
     (void)snprintf(fdinfo, sizeof(fdinfo), "/proc/self/fdinfo/%d", fd);
     if (fd >= 0 && fd_read_file(AT_FDCWD, fdinfo, 4096, &text, &e) >= 0 &&
-        (line = strstr(text, "mnt_id:")) != NULL && sscanf(line, "mnt_id: %u", &id) == 1 &&
-        device_of_mount(id, ret_dev))
-        return 1;
+        (line = strstr(text, "mnt_id:")) != NULL) {
+        line += strcspn(line, "0123456789\n");
+        line[strspn(line, "0123456789")] = '\0';
+        if (str_u64(line, &id) && device_of_mount((unsigned)id, ret_dev))
+            return 1;
+    }
     errno = EIO;
     return -1;
 }

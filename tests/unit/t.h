@@ -9,29 +9,29 @@
 
 static int t_count, t_failures;
 
-#define T_OK(condition)                                                          \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            t_failures++;                                                        \
-            printf("# %s:%d: not true: %s\n", __FILE__, __LINE__, #condition);   \
-        }                                                                        \
+#define T_OK(condition)                                                        \
+    do {                                                                       \
+        if (!(condition)) {                                                    \
+            t_failures++;                                                      \
+            printf("# %s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+        }                                                                      \
     } while (0)
-#define T_EQ(got, want)                                                                        \
-    do {                                                                                       \
-        intmax_t t_got_ = (intmax_t)(got), t_want_ = (intmax_t)(want);                         \
-        if (t_got_ != t_want_) {                                                               \
-            t_failures++;                                                                      \
-            printf("# %s:%d: %s is %jd, want %jd\n", __FILE__, __LINE__, #got, t_got_, t_want_); \
-        }                                                                                      \
-    } while (0)
-#define T_STR(got, want)                                                                         \
+#define T_EQ(got, want)                                                                          \
     do {                                                                                         \
-        const char *t_got_ = (got), *t_want_ = (want);                                           \
-        if (t_got_ == NULL || strcmp(t_got_, t_want_) != 0) {                                    \
+        intmax_t t_got_ = (intmax_t)(got), t_want_ = (intmax_t)(want);                           \
+        if (t_got_ != t_want_) {                                                                 \
             t_failures++;                                                                        \
-            printf("# %s:%d: %s is \"%s\", want \"%s\"\n", __FILE__, __LINE__, #got,             \
-                   t_got_ == NULL ? "(null)" : t_got_, t_want_);                                 \
+            printf("# %s:%d: %s is %jd, want %jd\n", __FILE__, __LINE__, #got, t_got_, t_want_); \
         }                                                                                        \
+    } while (0)
+#define T_STR(got, want)                                                             \
+    do {                                                                             \
+        const char *t_got_ = (got), *t_want_ = (want);                               \
+        if (t_got_ == NULL || strcmp(t_got_, t_want_) != 0) {                        \
+            t_failures++;                                                            \
+            printf("# %s:%d: %s is \"%s\", want \"%s\"\n", __FILE__, __LINE__, #got, \
+                   t_got_ == NULL ? "(null)" : t_got_, t_want_);                     \
+        }                                                                            \
     } while (0)
 #define T_RUN(test)                                                                        \
     do {                                                                                   \

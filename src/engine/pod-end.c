@@ -1,0 +1,107 @@
+/* The end of a pod: why it ended, and everything it leaves behind on the host. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "box/groups.h"
+#include "pod-int.h"
+
+enum { CLEAN_AGAIN_MS = 2, CLEAN_FAILED_MS = 1000, CLEAN_MS = 5000 };
+
+/* 1 while something in it still lives. */
+int pod_clean(const struct local *l, const char *id, struct err *e)
+{
+    struct pod_dirs dirs;
+    char fifo[PATH_ROOM];
+    int left;
+
+    if (box_groups_kill(l->groups, id, e) < 0)
+        return -1;
+    left = box_groups_remove(l->groups, id, e);
+    if (left != 0)
+        return left;
+    pod_dirs_of(&dirs, l, id, id);
+    pod_sockets_unmount(&dirs);
+    (void)unlink(dirs.notify);
+    (void)snprintf(fifo, sizeof(fifo), "%s/log/%s", l->run_dir, id);
+    (void)unlink(fifo);
+    return 0;
+}
+
+int pod_clean_now(const struct local *l, const char *id, struct err *e)
+{
+    uint64_t deadline = clock_ms() + CLEAN_MS;
+    int left;
+
+    while ((left = pod_clean(l, id, e)) == 1 && clock_ms() < deadline) {
+        struct timespec pause = {.tv_nsec = CLEAN_AGAIN_MS * 1000000L};
+
+        (void)nanosleep(&pause, NULL);
+    }
+    return left == 1 ? err_set(e, ERR_BUSY, "processes of pod \"%s\" cannot be killed", id) : left;
+}
+
+static void explain_end(struct pod *p)
+{
+    char line[200];
+    enum err_kind kind;
+
+    if (p->why.kind != ERR_NONE || p->phase == POD_UP)
+        return;
+    kind = pg_start_failure(p->log.tail, p->log.tail_len, line, sizeof(line));
+    if (line[0] == '\0')
+        return;
+    (void)err_set(&p->why, kind, "the server did not start: %s", line);
+    (void)err_hint(&p->why, "dorm server logs %s", p->login);
+}
+
+static void clean_again(struct loop_timer *t)
+{
+    struct pod *p = list_of(t, struct pod, again);
+    struct engine *engine = &p->local->engine;
+    char id[ID_SIZE];
+    struct err e, why = p->why;
+    int left = pod_clean(p->local, p->id, &e);
+
+    if (left != 0) {
+        /* what has been killed is on its way out; or a kernel file resists, and will be tried for
+         * as long as it takes: a group with a process in it must not be forgotten */
+        loop_timer_set(p->local->loop, &p->again,
+                       loop_now(p->local->loop) + (left < 0 ? CLEAN_FAILED_MS : CLEAN_AGAIN_MS),
+                       clean_again);
+        if (left < 0)
+            log_err(NULL, LOG_ERROR_, &e);
+        return;
+    }
+    memcpy(id, p->id, sizeof(id));
+    pod_free(p);
+    engine->on_event(engine->owner, id, ENGINE_ENDED, why.kind == ERR_NONE ? NULL : &why);
+}
+
+void pod_end(struct pod *p)
+{
+    struct local *l = p->local;
+
+    if (p->phase == POD_ENDING)
+        return;
+    pod_log_drain(&p->log);
+    explain_end(p);
+    p->phase = POD_ENDING;
+    if (p->work != NULL) {
+        job_forget(p->work);
+        job_kill(p->work);
+        p->work = NULL;
+    }
+    loop_io_stop(l->loop, &p->notify_io);
+    loop_timer_set(l->loop, &p->again, 0, clean_again);
+}
+
+void pod_fail(struct pod *p, const struct err *e)
+{
+    if (p->why.kind == ERR_NONE)
+        p->why = *e;
+    pod_end(p);
+}
