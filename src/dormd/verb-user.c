@@ -7,6 +7,7 @@
 
 #include "base/auto.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
@@ -97,6 +98,9 @@ static void user_add(struct call *c)
         call_fail(c, &e);
         return;
     }
+    /* one password takes a millisecond to harden: better now than at their first login */
+    if (people_verifier(c->hub, &account.user, &e) < 0)
+        log_err(NULL, LOG_WARN_, &e);
     show_access(c, &account);
     if (demo_is_there(c->hub))
         call_remark(c, "the demo user is still there; when you no longer need it: "
