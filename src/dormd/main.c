@@ -30,6 +30,7 @@
 #include "dormd/fleet.h"
 #include "dormd/hub.h"
 #include "dormd/identity.h"
+#include "dormd/notify.h"
 #include "dormd/people.h"
 #include "engine/local.h"
 #include "store/store.h"
@@ -379,6 +380,7 @@ static int run(struct hub *h, int ready_fd, struct err *e)
     }
     log_info(NULL, "hub \"%s\" is up, port %u", h->conf->hub, h->port);
     tell(ready_fd, "ready\n");
+    notify_ready();
     close_fd(&ready_fd);
     return loop_run(h->loop, e);
 }

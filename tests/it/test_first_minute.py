@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import stat
 import subprocess
 
@@ -142,3 +143,17 @@ def test_cancel_reaches_the_query_it_is_meant_for(hub):
         assert failed
         assert other.execute("select 1").fetchone() == (1,)
         assert c.execute("select 2").fetchone() == (2,)
+
+
+def test_a_service_manager_is_told_when_the_hub_is_up(new_hub):
+    hub = new_hub()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        path = str(hub.dir / "manager")
+        manager.bind(path)
+        manager.settimeout(60)
+        os.environ["NOTIFY_SOCKET"] = path
+        try:
+            hub.start()
+        finally:
+            del os.environ["NOTIFY_SOCKET"]
+        assert manager.recv(100) == b"READY=1"
