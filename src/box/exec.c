@@ -169,14 +169,18 @@ static int set_rlimits(const struct box_rlimits *r, struct err *e)
     return 0;
 }
 
-/* What a daemon has blocked or ignores would stay so in every program of the pod. */
+/*
+ * What a daemon has blocked or ignores would stay so in every program of the pod. Asked of the
+ * kernel itself: libc will not touch the two signals it keeps for itself, which whoever started us
+ * may have left ignored.
+ */
 static void reset_signals(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
+    static const uint64_t by_default[8]; /* the kernel's struct sigaction: SIG_DFL, no flags */
     sigset_t none;
 
-    for (int i = 1; i < NSIG; i++)
-        (void)sigaction(i, &action, NULL); /* refuses KILL, STOP and libc's own */
+    for (int i = 1; i <= SIGRTMAX; i++)
+        (void)syscall(SYS_rt_sigaction, i, by_default, NULL, (size_t)(_NSIG / 8));
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -48,9 +48,10 @@ static bool normal(const char *name, char ret_name[CERT_NAME_SIZE])
         return inet_ntop(AF_INET, bytes, ret_name, CERT_NAME_SIZE) != NULL;
     if (inet_pton(AF_INET6, name, bytes) == 1)
         return inet_ntop(AF_INET6, bytes, ret_name, CERT_NAME_SIZE) != NULL;
-    if (n >= CERT_NAME_SIZE)
+    if (n == 0 || n >= CERT_NAME_SIZE)
         return false;
-    for (size_t i = 0; i <= n; i++)
+    memset(ret_name, 0, CERT_NAME_SIZE);
+    for (size_t i = 0; i < n; i++)
         ret_name[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]);
     if (n > 1 && ret_name[n - 1] == '.')
         ret_name[n - 1] = '\0';

@@ -264,6 +264,10 @@ static void on_hello(struct door *d, const struct ipc_msg *m)
 {
     struct err e;
 
+    if (d->closing) {
+        ipc_send(&d->gate, -1, IPC_GATE_DRAIN);
+        return;
+    }
     if (m->field[0].number != IPC_VERSION)
         log_warn(NULL, "the gate speaks version %llu, this dormd %u",
                  (unsigned long long)m->field[0].number, IPC_VERSION);
@@ -354,7 +358,8 @@ static void knocked(struct loop_io *io, uint32_t events)
         log_err(NULL, LOG_ERROR_, &e);
         return;
     }
-    loop_timer_stop(d->hub->loop, &d->timer);
+    if (!d->closing)
+        loop_timer_stop(d->hub->loop, &d->timer);
     log_info(NULL, "gate connected pid=%d", (int)peer.pid);
 }
 
@@ -498,13 +503,15 @@ void door_close(struct door *d, void (*done)(void *owner), void *owner)
     d->closing = true;
     d->closed = done;
     d->owner = owner;
-    if (d->gate.fd < 0 && d->child.pidfd < 0) {
+    /* a gate that outlived an earlier dormd is about to knock, and is told then */
+    if (d->gate.fd < 0 && d->child.pidfd < 0 && !gate_lives(d->hub)) {
         finish_closing(d);
         return;
     }
     (void)err_set(&why, ERR_BUSY, "terminating connection: the hub is going down");
     kick_all(d, NULL, &why);
-    ipc_send(&d->gate, -1, IPC_GATE_DRAIN);
+    if (d->gate.fd >= 0)
+        ipc_send(&d->gate, -1, IPC_GATE_DRAIN);
     loop_timer_set(d->hub->loop, &d->timer, loop_now(d->hub->loop) + CLOSING_MS, closing_late);
 }
 

@@ -119,8 +119,8 @@ void people_flush(struct hub *h)
     struct err e;
     bool one = !list_empty(&h->verifiers) && store_begin(h->store, &e) == 0;
 
-    while (!list_empty(&h->verifiers)) {
-        struct made *m = list_of(h->verifiers.next, struct made, node);
+    list_each (&h->verifiers, node) {
+        struct made *m = list_of(node, struct made, node);
 
         flush_one(h, m);
         list_remove(&m->node);

@@ -195,18 +195,26 @@ static void server_stop(struct call *c)
 
 /* ---- logs ---- */
 
-/* The last lines of the older file, then of the newer; each made fit to print. */
-static void say_lines(struct call *c, char *text, size_t lines)
+/* Where the last so many lines of a text begin. */
+static char *last_lines(char *text, size_t lines)
 {
-    size_t have = 0;
-    char *from = text + strlen(text);
+    char *at = text + strlen(text);
 
-    while (from > text && have <= lines)
-        have += *--from == '\n';
-    if (*from == '\n' && have > lines)
-        from++;
-    for (char *line = strtok_r(from, "\n", &text); line != NULL;
-         line = strtok_r(NULL, "\n", &text)) {
+    if (at > text && at[-1] == '\n')
+        at--;
+    for (; at > text; at--)
+        if (at[-1] == '\n' && lines-- == 1)
+            break;
+    return at;
+}
+
+/* What a server said is its owner's to choose: each line is made fit to print. */
+static void say_lines(struct call *c, char *text)
+{
+    char *rest = text;
+
+    while (rest != NULL && *rest != '\0') {
+        const char *line = strsep(&rest, "\n");
         char shown[2000];
 
         call_say(c, "%s", str_show(shown, sizeof(shown), line, strlen(line)));
@@ -222,8 +230,8 @@ static int send_logs(void *arg, struct err *e)
     uint64_t lines = LOG_LINES;
     const char *wanted = call_arg(c, "lines");
 
-    if (wanted != NULL && (!str_u64(wanted, &lines) || lines > 100000))
-        return err_set(e, ERR_INPUT, "lines: a number up to 100000");
+    if (wanted != NULL && (!str_u64(wanted, &lines) || lines == 0 || lines > 100000))
+        return err_set(e, ERR_INPUT, "lines: a number from 1 to 100000");
     local_log_path(c->hub->engine, c->state, path, sizeof(path));
     (void)snprintf(old, sizeof(old), "%s.1", path);
     if (fd_read_file(AT_FDCWD, path, LOG_FILE_MAX, &newer, e) < 0 && e->os_errno != ENOENT)
@@ -231,7 +239,7 @@ static int send_logs(void *arg, struct err *e)
     if (fd_read_file(AT_FDCWD, old, LOG_FILE_MAX, &older, e) < 0 && e->os_errno != ENOENT)
         return -1;
     both = mem_printf("%s%s", older == NULL ? "" : older, newer == NULL ? "" : newer);
-    say_lines(c, both, lines);
+    say_lines(c, last_lines(both, lines));
     return 0;
 }
 

@@ -248,7 +248,8 @@ static void say_what_goes(struct call *c, const struct store_account *a)
              a->user.login);
     call_say(c, "  volume %s, %s, server last awake %s, %u sessions open now", a->volume.claim,
              str_size(capacity, sizeof(capacity), a->volume.capacity),
-             date_text(awake, a->server.last_awake), view.sessions);
+             view.state == LIFE_ASLEEP ? date_text(awake, a->server.last_awake) : "now",
+             view.sessions);
 }
 
 static void user_remove(struct call *c)

@@ -12,7 +12,6 @@ def new_hub():
     made = []
 
     def make(**options):
-        options.setdefault("first_uid", 300000 + 1000 * len(made))
         hub = Hub(**options)
         made.append(hub)
         return hub
@@ -39,7 +38,7 @@ def hub(new_hub):
 @pytest.fixture(scope="session")
 def shared_hub():
     """A hub for the tests that do not mind each other; each uses users of its own."""
-    hub = Hub(first_uid=320000, pool="2Gi")
+    hub = Hub(pool="2Gi")
     hub.start()
     yield hub
     hub.purge()

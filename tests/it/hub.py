@@ -40,7 +40,13 @@ def free_port():
 class Hub:
     """One dormd on a state directory of its own."""
 
-    def __init__(self, first_uid=300000, conf="", pool="640Mi", inject=None, uids=1000):
+    # two test runs on one machine must not want the same uids
+    next_uid = 300000 + os.getpid() % 1000 * 20000
+
+    def __init__(self, first_uid=None, conf="", pool="640Mi", inject=None, uids=1000):
+        if first_uid is None:
+            first_uid = Hub.next_uid
+            Hub.next_uid += uids
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dorm-it-"))
         self.dir.chmod(0o711)
         self.state = self.dir / "state"

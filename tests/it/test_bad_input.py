@@ -125,7 +125,7 @@ def test_a_second_hub_that_wants_the_same_uids_is_refused_with_the_reason(new_hu
     told = two.start(expect_ready=False)
     assert two.wait_end() == 78
     assert str(one.state) in told and "machine.uids" in told
-    two.uids = (390000, 390999)
+    two.uids = (one.uids[1] + 1, one.uids[1] + 1000)
     two.write_conf()
     two.start()
 

@@ -157,3 +157,16 @@ def test_a_service_manager_is_told_when_the_hub_is_up(new_hub):
         finally:
             del os.environ["NOTIFY_SOCKET"]
         assert manager.recv(100) == b"READY=1"
+
+
+def test_the_logs_of_a_server_are_its_last_lines_made_fit_to_print(hub):
+    password = hub.add("alice")
+    with hub.connect("alice", password) as c:
+        for n in range(5):
+            c.execute(f"do $$ begin raise warning 'line {n} \x1b[2J end'; end $$")
+    said = wait_until(
+        lambda: (out := hub.dorm("server", "logs", "alice", "--lines", "200").stdout).count("end") >= 5
+        and out, "all lines are there")
+    assert "\x1b" not in said and "line 4" in said
+    last = hub.dorm("server", "logs", "alice", "--lines", "1").stdout.splitlines()
+    assert len(last) == 1

@@ -119,8 +119,9 @@ static void inside_sockets(void)
     static const int allowed[] = {AF_UNIX, AF_INET, AF_INET6};
 
     for (int family = 0; family < 48; family++) {
-        AUTO_CLOSE int fd = socket(family, family == AF_NETLINK ? SOCK_RAW : SOCK_STREAM,
-                                   family == AF_NETLINK ? 16 /* NETLINK_GENERIC */ : 0);
+        AUTO_CLOSE int fd =
+            socket(family, SOCK_CLOEXEC | (family == AF_NETLINK ? SOCK_RAW : SOCK_STREAM),
+                   family == AF_NETLINK ? 16 /* NETLINK_GENERIC */ : 0);
         bool ok = false;
 
         for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)

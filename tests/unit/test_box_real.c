@@ -242,7 +242,7 @@ static void nothing_leaks_into_the_payload(void)
     char *said;
 
     for (size_t i = 0; i < 50; i++)
-        extra[i] = open("/etc/shadow", O_RDONLY); /* no O_CLOEXEC: the careless caller */
+        extra[i] = open("/etc/shadow", O_RDONLY); /* check-style: a careless caller */
     said = shell("cd /proc/self/fd; for f in *; do readlink $f; done | grep -v -e pipe: -e null");
     T_STR(said, "");
     for (size_t i = 0; i < 50; i++)
