@@ -1,5 +1,6 @@
 #include "fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -68,6 +70,47 @@ int fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text, stru
     text[len] = '\0';
     *ret_text = take_ptr(text);
     return (int)len;
+}
+
+/* The entries of a directory, then itself. */
+static int remove_entries(int fd_take, struct err *e)
+{
+    AUTO_CLOSEDIR DIR *dir = fdopendir(fd_take);
+    struct dirent *entry;
+
+    if (dir == NULL) {
+        (void)close(fd_take);
+        return err_set_os(e, errno, "could not read a directory");
+    }
+    while ((entry = readdir(dir)) != NULL)
+        if (!str_is(entry->d_name, ".") && !str_is(entry->d_name, "..") &&
+            fd_remove_tree(dirfd(dir), entry->d_name, e) < 0)
+            return -1;
+    return 0;
+}
+
+int fd_remove_tree(int dir_fd, const char *name, struct err *e)
+{
+    struct open_how how = {
+        .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+    };
+    long fd = syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 && errno == EXDEV)
+        return err_set(e, ERR_BUSY, "something is mounted on \"%s\"", name);
+    if (fd < 0 && errno != ENOTDIR && errno != ELOOP)
+        return err_set_os(e, errno, "could not open \"%s\"", name);
+    if (fd < 0)
+        return unlinkat(dir_fd, name, 0) < 0 ? err_set_os(e, errno, "could not remove \"%s\"", name)
+                                             : 0;
+    if (remove_entries((int)fd, e) < 0)
+        return err_prefix(e, "in \"%s\"", name);
+    return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0
+               ? err_set_os(e, errno, "could not remove directory \"%s\"", name)
+               : 0;
 }
 
 int fd_write_all(int fd, const void *data, size_t len, struct err *e)
@@ -155,6 +198,14 @@ int fd_get_u64(int dir_fd, const char *path, unsigned long long *ret_value, stru
         return err_set(e, ERR_OS, "\"%s\" does not hold a number", path);
     *ret_value = value;
     return 0;
+}
+
+void fd_refuse_fds(int socket)
+{
+    static const int so_passrights = 83; /* newer than the headers we may be built with */
+    int off = 0;
+
+    (void)setsockopt(socket, SOL_SOCKET, so_passrights, &off, sizeof(off));
 }
 
 int fd_nonblocking(int fd, struct err *e)

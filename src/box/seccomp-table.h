@@ -1,7 +1,7 @@
 /*
  * seccomp-table.h: every system call a pod may make, sorted. the optional ones are skipped by a
- * libseccomp that does not know them yet. clone, clone3, ioctl, personality, socket and socketpair
- * have rules of their own (seccomp.c).
+ * libseccomp that does not know them yet. clone, clone3, ioctl, personality, setsockopt, socket,
+ * socketpair have rules of their own (seccomp.c).
  *
  * Left out though container runtimes allow them: what observes or enters other processes (ptrace,
  * process_vm_*, kcmp, pidfd_getfd), what names files around the mount table (name_to_handle_at),
@@ -246,7 +246,6 @@ static const struct seccomp_name {
     {"setreuid", false},
     {"setrlimit", false},
     {"setsid", false},
-    {"setsockopt", false},
     {"setuid", false},
     {"setxattr", false},
     {"shmat", false},

@@ -128,6 +128,35 @@ static int add_ioctl(scmp_filter_ctx ctx, struct err *e)
     }
 }
 
+/* Allow a call whose argument differs from value in at least one of the 32 bits the kernel reads.
+ */
+static int allow_unless(scmp_filter_ctx ctx, int call, const char *name, unsigned arg,
+                        uint32_t value, struct err *e)
+{
+    for (uint32_t bit = 1; bit != 0; bit <<= 1) {
+        struct scmp_arg_cmp differs = {
+            .arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = bit, .datum_b = ~value & bit};
+
+        if (check(seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &differs), name, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/*
+ * SO_LINGER makes the last close of a socket wait. A socket can be sent to a process outside of the
+ * pod, where the last close is that process's: it would wait for as long as the pod wished.
+ */
+static int add_setsockopt(scmp_filter_ctx ctx, struct err *e)
+{
+    int call = SCMP_SYS(setsockopt);
+
+    return allow_unless(ctx, call, "setsockopt", 1, SOL_SOCKET, e) < 0 ||
+                   allow_unless(ctx, call, "setsockopt", 2, SO_LINGER, e) < 0
+               ? -1
+               : 0;
+}
+
 static int add_conditional(scmp_filter_ctx ctx, struct err *e)
 {
     if (allow_if(ctx, SCMP_SYS(clone), "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, NEW_NAMESPACES, 0), e) <
@@ -139,7 +168,7 @@ static int add_conditional(scmp_filter_ctx ctx, struct err *e)
     if (allow_if(ctx, SCMP_SYS(personality), "personality", ARG_IS(0, 0), e) < 0 ||
         allow_if(ctx, SCMP_SYS(personality), "personality", ARG_IS(0, UINT32_MAX), e) < 0)
         return -1;
-    return add_sockets(ctx, e) < 0 || add_ioctl(ctx, e) < 0 ? -1 : 0;
+    return add_sockets(ctx, e) < 0 || add_ioctl(ctx, e) < 0 || add_setsockopt(ctx, e) < 0 ? -1 : 0;
 }
 
 /* libseccomp writes to a descriptor only, and one that is sealed afterwards must be ours. */

@@ -8,6 +8,7 @@
     X(down)         \
     X(purge)        \
     X(status)       \
+    X(reload)       \
     X(doctor)       \
     X(user_add)     \
     X(user_list)    \

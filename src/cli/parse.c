@@ -170,6 +170,8 @@ static int set_global(struct cli *c, const char *name, const char *value, struct
 {
     if (str_is(name, "output"))
         return set_output(c, value, e);
+    if (str_is(name, "state") && value[0] == '\0') /* --state "$UNSET" must not mean another hub */
+        return err_set(e, ERR_INPUT, "--state needs a directory");
     if (str_is(name, "state"))
         c->state = value;
     c->quiet = c->quiet || str_is(name, "quiet");

@@ -11,6 +11,7 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -18,7 +19,7 @@
 #include "dormd/people.h"
 #include "engine/job.h"
 
-enum { JOB_MS = 120000, CALLS_MOST = 256, CALLS_OF_ONE = 16 };
+enum { JOB_MS = 120000, ASK_MS = 5000, CALLS_MOST = 256, CALLS_OF_ONE = 16 };
 
 struct control {
     struct hub *hub;
@@ -30,6 +31,7 @@ struct control {
 struct open_call {
     struct list node;
     struct control *control;
+    struct loop_timer silence; /* who connects and asks nothing takes a place from others */
     struct call call;
 };
 
@@ -45,6 +47,7 @@ static void call_end(struct call *c)
     if (c->job)
         return; /* its child's end ends it */
     fleet_unwait(&c->waiter);
+    loop_timer_stop(c->hub->loop, &o->silence);
     ipc_conn_stop(&c->conn);
     for (size_t i = 0; i < c->words_n; i++)
         free(c->words[i]);
@@ -128,6 +131,22 @@ void call_fail(struct call *c, const struct err *e)
     ipc_send(&c->conn, -1, IPC_FAIL, (uint64_t)e->kind, e->msg, e->hint);
 }
 
+void call_hold(struct call *c)
+{
+    c->job = true;
+}
+
+void call_finish(struct call *c, const struct err *e)
+{
+    c->job = false;
+    if (c->conn.fd < 0)
+        call_end(c);
+    else if (e != NULL)
+        call_fail(c, e);
+    else
+        call_done(c);
+}
+
 /* ---- jobs ---- */
 
 struct call_job {
@@ -152,13 +171,7 @@ static void job_over(void *owner, int status, const struct err *e)
     struct call_job *j = owner;
 
     (void)status;
-    j->call->job = false;
-    if (j->call->conn.fd < 0)
-        call_end(j->call);
-    else if (e != NULL)
-        call_fail(j->call, e);
-    else
-        call_done(j->call);
+    call_finish(j->call, e);
     free(j);
 }
 
@@ -229,8 +242,11 @@ static void asked(struct ipc_conn *conn, const struct ipc_msg *m, int *fd)
     struct err e;
 
     (void)fd;
-    if (m->type != IPC_CALL || c->words_n > 0)
-        return; /* one question per connection */
+    if (m->type != IPC_CALL || m->n == 0 || c->words_n > 0) {
+        call_end(c); /* one question per connection */
+        return;
+    }
+    loop_timer_stop(c->hub->loop, &open_of(c)->silence);
     for (size_t i = 0; i < m->n; i++)
         c->words[c->words_n++] = mem_copy(m->field[i].at);
     v = find_verb(c->words[0]);
@@ -247,6 +263,11 @@ static void asker_gone(struct ipc_conn *conn, const struct err *why)
 {
     (void)why;
     call_end(list_of(conn, struct call, conn));
+}
+
+static void too_silent(struct loop_timer *t)
+{
+    call_end(&list_of(t, struct open_call, silence)->call);
 }
 
 static size_t calls_of(struct control *control, uid_t uid, size_t *ret_all)
@@ -297,6 +318,8 @@ static void came(struct loop_io *io, uint32_t events)
         return;
     }
     list_append(&control->calls, &o->node);
+    loop_timer_set(control->hub->loop, &o->silence, loop_now(control->hub->loop) + ASK_MS,
+                   too_silent);
 }
 
 struct control *control_open(struct hub *h, struct err *e)
@@ -311,6 +334,7 @@ struct control *control_open(struct hub *h, struct err *e)
         control_free(c);
         return NULL;
     }
+    fd_refuse_fds(c->fd);
     return c;
 }
 

@@ -51,6 +51,10 @@ void call_remark(struct call *c, const char *fmt, ...) __attribute__((format(pri
 #define call_columns(c, ...) call_texts((c), IPC_COLUMNS, (const char *const[]){__VA_ARGS__, NULL})
 #define call_row(c, ...)     call_texts((c), IPC_ROW, (const char *const[]){__VA_ARGS__, NULL})
 void call_texts(struct call *c, enum ipc_type type, const char *const *texts);
+/* Keep it until call_finish, even if who asked has left: for an answer that comes at the very end.
+ */
+void call_hold(struct call *c);
+void call_finish(struct call *c, const struct err *e); /* e is NULL on success */
 /* The last word, either way. */
 void call_done(struct call *c);
 void call_fail(struct call *c, const struct err *e);

@@ -26,9 +26,6 @@
 
 enum { SPACE_LOW_PERCENT = 10, CERT_LOW_DAYS = 14 };
 
-/* 2026-01-01: no machine that runs this can be earlier, but one without a clock may think so. */
-#define CLOCK_LEAST INT64_C(1767225600)
-
 struct diagnosis {
     struct call *call;
     unsigned failures;

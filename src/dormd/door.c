@@ -32,9 +32,11 @@
 #include "ipc/conn.h"
 
 enum {
-    RETURN_MS = 5000,  /* a gate that outlived the last dormd knocks again within this time */
-    RESTART_MS = 200,  /* between the end of a gate and the next */
-    CLOSING_MS = 3000, /* for sessions to be told, and gone */
+    RETURN_MS = 5000,     /* a gate that outlived the last dormd knocks again within this time */
+    RESTART_MS = 200,     /* between the end of a gate and the next */
+    SESSIONS_MOST = 500,  /* of one server, far above the 100 that PostgreSQL lets in */
+    CLOSING_MS = 3000,    /* for sessions to be told, and gone */
+    SETUP_MAX = 48 << 10, /* of certificate and key: it must fit into one message */
 };
 
 /* A session in the gate that has been let through to a server, or waits for it. */
@@ -56,6 +58,7 @@ struct door {
     struct ipc_conn gate; /* .fd is -1 while there is none */
     struct loop_child child;
     bool ours; /* we started it, and are told of its end */
+    pid_t pid; /* of the gate that is connected */
     struct loop_timer timer;
     struct map sessions;
     bool closing;
@@ -157,6 +160,14 @@ static void on_login(struct door *d, const struct ipc_msg *m)
              who.role, who.database, who.account.user.verifier, who.refusal.msg, who.refusal.hint);
 }
 
+/* Sessions cost memory of the gate's, which is everybody's. */
+static bool is_crowded(const struct door *d, const char *server)
+{
+    struct fleet_view view = fleet_look(d->hub->fleet, server);
+
+    return view.sessions + view.waiting >= SESSIONS_MOST;
+}
+
 static void on_wake(struct door *d, const struct ipc_msg *m)
 {
     uint64_t number = m->field[0].number;
@@ -174,6 +185,11 @@ static void on_wake(struct door *d, const struct ipc_msg *m)
     if (account.user.disabled || account.server.removed_at != 0) {
         (void)err_set(&e, ERR_DENIED, "server \"%s\" is not to be used now", account.server.name);
         send_failure(d, number, &e);
+        return;
+    }
+    if (is_crowded(d, account.server.id)) {
+        ipc_send(&d->gate, -1, IPC_GATE_FAIL, number, "53300", "sorry, too many clients already",
+                 "Close some of your connections, or use a pool of them.");
         return;
     }
     s = session_new(d, number, account.server.id);
@@ -235,12 +251,27 @@ static int send_setup(struct door *d, struct err *e)
         networks[i] = text[i];
     }
     r = load_setup(d->hub, &chain, &key, e);
+    if (r == 0 && buf_len(&chain) + buf_len(&key) > SETUP_MAX)
+        r = err_set(e, ERR_CONFIG, "the certificate and its chain are larger than %d bytes",
+                    SETUP_MAX);
     if (r == 0)
         ipc_send(&d->gate, -1, IPC_GATE_SETUP, buf_data(&chain), buf_len(&chain), buf_data(&key),
                  buf_len(&key), d->hub->mock_key, (size_t)HUB_KEY, networks, n);
     buf_done(&chain);
     buf_done(&key);
     return r;
+}
+
+/* psql -h finds it without -p, whatever port the network sees. */
+static int usual_name(const struct hub *h, struct err *e)
+{
+    AUTO_FREE char *usual = mem_printf("%s/.s.PGSQL.5432", h->run_dir);
+    AUTO_FREE char *real = mem_printf(".s.PGSQL.%u", h->port);
+
+    if (h->port == 5432)
+        return 0;
+    (void)unlink(usual);
+    return symlink(real, usual) < 0 ? err_set_os(e, errno, "could not make \"%s\"", usual) : 0;
 }
 
 static int open_listeners(struct door *d, struct err *e)
@@ -256,8 +287,9 @@ static int open_listeners(struct door *d, struct err *e)
     d->listeners[d->listeners_n] = (struct listener){"unix", -1};
     if (listen_unix(path, SOCK_STREAM, 0666, &d->listeners[d->listeners_n].fd, e) < 0)
         return -1;
+    fd_refuse_fds(d->listeners[d->listeners_n].fd);
     d->listeners_n++;
-    return 0;
+    return usual_name(d->hub, e);
 }
 
 static void on_hello(struct door *d, const struct ipc_msg *m)
@@ -360,6 +392,7 @@ static void knocked(struct loop_io *io, uint32_t events)
     }
     if (!d->closing)
         loop_timer_stop(d->hub->loop, &d->timer);
+    d->pid = peer.pid;
     log_info(NULL, "gate connected pid=%d", (int)peer.pid);
 }
 
@@ -388,18 +421,6 @@ static int spawn_gate(struct door *d, struct err *e)
     return loop_child_start(d->hub->loop, &d->child, pid, gate_ended, e);
 }
 
-static void start_gate(struct loop_timer *t)
-{
-    struct door *d = list_of(t, struct door, timer);
-    struct err e;
-
-    /* whatever gate of an earlier dormd is still there has had its time to come back */
-    if (open_listeners(d, &e) < 0 || spawn_gate(d, &e) < 0) {
-        log_err(NULL, LOG_ERROR_, &e);
-        loop_timer_set(d->hub->loop, t, loop_now(d->hub->loop) + 10 * RESTART_MS, start_gate);
-    }
-}
-
 /* Does a gate of an earlier dormd live? It holds this lock for as long as it does. */
 static bool gate_lives(const struct hub *h)
 {
@@ -407,6 +428,23 @@ static bool gate_lives(const struct hub *h)
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
     return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+static void start_gate(struct loop_timer *t)
+{
+    struct door *d = list_of(t, struct door, timer);
+    struct err e;
+
+    if (gate_lives(d->hub)) {
+        /* it holds the port: a second one would only find another port, and nobody would find it */
+        log_warn(NULL, "a gate of an earlier dormd lives and has not come back yet");
+        loop_timer_set(d->hub->loop, t, loop_now(d->hub->loop) + RETURN_MS, start_gate);
+        return;
+    }
+    if (open_listeners(d, &e) < 0 || spawn_gate(d, &e) < 0) {
+        log_err(NULL, LOG_ERROR_, &e);
+        loop_timer_set(d->hub->loop, t, loop_now(d->hub->loop) + 10 * RESTART_MS, start_gate);
+    }
 }
 
 static int open_knock(struct door *d, struct err *e)
@@ -493,6 +531,8 @@ static void closing_late(struct loop_timer *t)
 
     if (d->ours && d->child.pidfd >= 0)
         (void)kill(d->child.pid, SIGKILL);
+    else if (d->gate.fd >= 0)
+        (void)kill(d->pid, SIGKILL); /* it still holds its end: the pid is no one else's yet */
     finish_closing(d);
 }
 

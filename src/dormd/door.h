@@ -1,7 +1,8 @@
 /*
  * door.h: dormd's side of the gate: starts it, gives it listeners and certificate, answers its
- * questions, and counts who is in. What the gate says is checked as if a stranger had said it: a
- * gate that was taken over can do no more than its sessions could.
+ * questions, and counts who is in. What the gate says is checked as if a stranger had said it. It
+ * proves passwords, so one that was taken over can reach every server, but nothing else of this
+ * machine.
  */
 #pragma once
 

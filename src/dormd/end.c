@@ -1,21 +1,21 @@
 #include "end.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/fd.h"
 #include "base/log.h"
-#include "base/str.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "dormd/control.h"
 #include "dormd/door.h"
 #include "dormd/fleet.h"
 #include "dormd/identity.h"
 #include "engine/local.h"
-
-static bool purging;
+#include "store/store.h"
 
 static void gate_gone(void *owner)
 {
@@ -31,68 +31,82 @@ static void all_asleep(void *owner)
     door_close(h->door, gate_gone, h);
 }
 
-void end_hub(struct hub *h, enum end_how how)
+void end_hub(struct hub *h, enum end_how how, struct call *c)
 {
-    if (h->going_down)
+    if (h->going_down) {
+        struct err e;
+
+        (void)err_set(&e, ERR_BUSY, "the hub is going down already");
+        call_fail(c, &e);
         return;
+    }
     h->going_down = true;
-    purging = how == END_PURGE;
-    log_info(NULL, "going down%s", purging ? ", to be removed" : "");
+    h->purging = how == END_PURGE;
+    h->end_call = c;
+    call_hold(c); /* told at the very end, by end_finish */
+    log_info(NULL, "going down%s", h->purging ? ", to be removed" : "");
     fleet_down(h->fleet, all_asleep, h);
 }
 
-/* A tree of our own making, without mounts in it: those were given back before. */
-static int remove_tree(int parent, const char *name, dev_t device, struct err *e)
-{
-    AUTO_CLOSE int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    AUTO_CLOSEDIR DIR *dir = NULL;
-    struct dirent *entry;
-    struct stat st;
-
-    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-        return unlinkat(parent, name, 0) < 0 ? err_set_os(e, errno, "could not remove \"%s\"", name)
-                                             : 0;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return errno == ENOENT ? 0 : err_set_os(e, errno, "could not open \"%s\"", name);
-    if (st.st_dev != device)
-        return err_set(e, ERR_BUSY, "something is still mounted on \"%s\"", name);
-    dir = fdopendir(fd);
-    if (dir == NULL)
-        return err_set_os(e, errno, "could not read \"%s\"", name);
-    (void)take_fd(&fd);
-    while ((entry = readdir(dir)) != NULL)
-        if (!str_is(entry->d_name, ".") && !str_is(entry->d_name, "..") &&
-            remove_tree(dirfd(dir), entry->d_name, device, e) < 0)
-            return -1;
-    return unlinkat(parent, name, AT_REMOVEDIR) < 0
-               ? err_set_os(e, errno, "could not remove directory \"%s\"", name)
-               : 0;
-}
-
+/* Everything we ever make in the state directory, the record last: without it nobody would know
+ * what a purge that was interrupted still has to remove. */
 static int remove_state(struct hub *h, struct err *e)
 {
-    struct stat st;
+    static const char *const names[] = {
+        "pool",          "locks",          "logs",         "tls",
+        "password.key",  "mock.key",       "demo.pgpass",  "run",
+        "dormd.log",     "hub.yaml",       "hub.yaml.new", "record.db-wal",
+        "record.db-shm", "record.db.lock", "record.db",
+    };
 
-    if (fstat(h->state_fd, &st) < 0)
-        return err_set_os(e, errno, "could not find the hub's directory");
-    if (remove_tree(AT_FDCWD, h->state_dir, st.st_dev, e) < 0)
-        return -1;
-    if (unlink(h->conf_path) < 0 && errno != ENOENT)
-        return err_set_os(e, errno, "could not remove \"%s\"", h->conf_path);
-    if (h->default_place)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (fd_remove_tree(h->state_fd, names[i], e) < 0)
+            return -1;
+    if (h->default_place) {
+        if (unlink(h->conf_path) < 0 && errno != ENOENT)
+            return err_set_os(e, errno, "could not remove \"%s\"", h->conf_path);
         (void)rmdir("/etc/dormouse"); /* stays if the operator keeps anything there */
+    }
+    if (rmdir(h->state_dir) < 0)
+        log_info(NULL, "\"%s\" stays: there are files in it that are not Dormouse's", h->state_dir);
     identity_forget(h);
     return 0;
 }
 
+/* So that a purge that is interrupted can be repeated: the pools it looks for may be gone by then.
+ */
+static int forget_pools(struct hub *h, struct err *e)
+{
+    for (size_t i = 0; i < h->conf->storage_n; i++) {
+        AUTO_FREE char *key = mem_printf("pool.%s", h->conf->storage[i].name);
+
+        if (store_setting_set(h->store, key, "", e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int finish(struct hub *h, struct err *e)
+{
+    AUTO_CLOSE int run = open("/run", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (h->purging && forget_pools(h, e) < 0)
+        return -1;
+    if ((h->purging ? local_destroy(h->engine, e) : local_leave(h->engine, e)) < 0)
+        return -1;
+    if (run < 0 || fd_remove_tree(run, strrchr(h->run_dir, '/') + 1, e) < 0)
+        return -1;
+    return h->purging ? remove_state(h, e) : 0;
+}
+
 int end_finish(struct hub *h, struct err *e)
 {
-    struct stat run;
+    int r;
 
     if (!h->going_down)
         return 0; /* only this process ends: servers and sessions go on */
-    if (local_leave(h->engine, e) < 0 || stat(h->run_dir, &run) < 0 ||
-        remove_tree(AT_FDCWD, h->run_dir, run.st_dev, e) < 0)
-        return -1;
-    return purging ? remove_state(h, e) : 0;
+    r = finish(h, e);
+    if (h->end_call != NULL)
+        call_finish(h->end_call, r < 0 ? e : NULL);
+    return r;
 }

@@ -33,7 +33,8 @@ struct fleet {
     struct map servers;  /* by id */
     struct list resting; /* longest asleep first */
     size_t resting_n, resting_most;
-    void (*down)(void *owner); /* not NULL while everything is being put to sleep */
+    bool going_down;           /* for good: nobody is let in any more */
+    void (*down)(void *owner); /* called once, when nothing has a process any more */
     void *down_owner;
 };
 
@@ -165,6 +166,7 @@ static void tell_all(struct list *waiters, const struct err *e)
 }
 
 static void serve(struct fleet_server *s);
+static void look_again(struct fleet_server *s);
 
 static void retry_now(struct loop_timer *t)
 {
@@ -172,6 +174,7 @@ static void retry_now(struct loop_timer *t)
 
     if (s->life.state == LIFE_AWAKE)
         serve(s);
+    look_again(s); /* whoever was waited for may have left meanwhile */
 }
 
 /*
@@ -231,12 +234,9 @@ static void late(struct loop_timer *t)
 
 static void released(void *owner, const char *volume, const struct err *e)
 {
-    struct fleet *f = owner;
-
-    (void)volume;
+    (void)owner, (void)volume;
     if (e != NULL)
         log_err(NULL, LOG_WARN_, e);
-    (void)f;
 }
 
 /* A volume stays mounted while its server sleeps, for a quicker wake, but not all of them for ever.
@@ -253,7 +253,7 @@ static void rest_in_turn(struct fleet_server *s)
         struct fleet_server *oldest = list_of(f->resting.next, struct fleet_server, resting);
         struct err e;
 
-        if (f->engine->ops->release(f->engine, oldest->spec.volume, released, f, &e) < 0)
+        if (f->engine->ops->release(f->engine, oldest->spec.volume, released, NULL, &e) < 0)
             log_err(&oldest->log, LOG_WARN_, &e);
         forget(oldest);
     }
@@ -276,7 +276,7 @@ static void ask_engine(struct fleet_server *s, enum life_act act)
     if (r == 0)
         return;
     log_err(&s->log, LOG_ERROR_, &e);
-    if (act == LIFE_START) {
+    if (act == LIFE_START || act == LIFE_ASK) {
         s->failure = e;
         step(s, LIFE_ENDED);
     }
@@ -339,8 +339,15 @@ static void look_again(struct fleet_server *s)
     watch_idleness(s);
     if (has_process(s))
         return;
-    tell_all(&s->stoppers, NULL);
-    if (s->life.state == LIFE_ASLEEP && !list_empty(&s->waiters) && f->down == NULL)
+    if (!list_empty(&s->stoppers)) {
+        char id[ID_SIZE];
+
+        memcpy(id, s->id, sizeof(id));
+        tell_all(&s->stoppers, NULL);
+        if (map_get(&f->servers, id) != s || has_process(s))
+            return; /* who was told has had it forgotten, or woken */
+    }
+    if (s->life.state == LIFE_ASLEEP && !list_empty(&s->waiters) && !f->going_down)
         step(s, LIFE_WANT);
     else if (s->life.state == LIFE_ASLEEP && s->sessions == 0)
         rest_in_turn(s);
@@ -352,6 +359,7 @@ static void step(struct fleet_server *s, enum life_event event)
     enum life_state from = s->life.state;
     enum life_act act = life_step(&s->life, event, loop_now(f->loop));
     enum life_state to = s->life.state;
+    char id[ID_SIZE];
 
     if (s->life.deadline_ms == 0)
         loop_timer_stop(f->loop, &s->deadline);
@@ -368,9 +376,11 @@ static void step(struct fleet_server *s, enum life_event event)
         }
         f->hooks.moved(f->hooks.owner, s->id, from, to);
     }
+    memcpy(id, s->id, sizeof(id));
     act_on(s, act);
-    /* acting may itself have moved it on, and whoever did that has looked again already */
-    if (s->life.state == to)
+    /* acting may itself have moved it on, and whoever did that has looked again already; or who was
+     * told may have had it forgotten */
+    if (map_get(&f->servers, id) == s && s->life.state == to)
         look_again(s);
     tell_down_if_all_sleep(f);
 }
@@ -403,7 +413,7 @@ void fleet_wake(struct fleet *f, const struct fleet_want *want, struct fleet_wai
 
     w->waiting = true;
     list_append(&s->waiters, &w->node);
-    if (f->down != NULL) {
+    if (f->going_down) {
         (void)err_set(&e, ERR_BUSY, "the hub is going down");
         tell(w, -1, &e);
         return;
@@ -498,11 +508,17 @@ size_t fleet_count(const struct fleet *f, enum life_state state)
     return n;
 }
 
+void fleet_set_mounted(struct fleet *f, size_t most)
+{
+    f->resting_most = most;
+}
+
 void fleet_down(struct fleet *f, void (*done)(void *owner), void *owner)
 {
     size_t n = 0;
     struct fleet_server **all = mem_new((f->servers.used + 1) * sizeof(*all));
 
+    f->going_down = true;
     f->down = done;
     f->down_owner = owner;
     map_each (&f->servers, slot)
@@ -529,6 +545,8 @@ void fleet_forget(struct fleet *f, const char *server)
         (void)err_set(&e, ERR_NOT_FOUND, "the server is being removed");
         tell_all(&s->waiters, &e);
         tell_all(&s->stoppers, NULL);
+        if (f->engine->ops->release(f->engine, s->spec.volume, released, NULL, &e) < 0)
+            log_err(&s->log, LOG_WARN_, &e);
         forget(s);
     }
 }

@@ -70,7 +70,9 @@ struct fleet_view {
 /* What is true of a server now; one that is not known sleeps. */
 struct fleet_view fleet_look(const struct fleet *f, const char *server);
 size_t fleet_count(const struct fleet *f, enum life_state state);
+/* How many sleeping servers may keep their volume mounted, from the next one that falls asleep. */
+void fleet_set_mounted(struct fleet *f, size_t most);
 /* Everything to sleep; done is called when nothing has a process any more. */
 void fleet_down(struct fleet *f, void (*done)(void *owner), void *owner);
-/* Forget a server whose volume is about to be destroyed: it must sleep. */
+/* Forget a server that is being removed, and give back what its volume holds: it must sleep. */
 void fleet_forget(struct fleet *f, const char *server);

@@ -11,6 +11,7 @@
 #include "base/rand.h"
 #include "loop/loop.h"
 
+struct call;
 struct conf;
 struct control;
 struct door;
@@ -48,7 +49,9 @@ struct hub {
     struct loop_timer hourly;
     struct list verifiers; /* people.c: made, and not yet in the record */
     struct loop_timer verifiers_timer;
-    bool going_down; /* told to: nothing new is started */
+    /* end.c */
+    bool going_down, purging;
+    struct call *end_call; /* who asked for it */
 };
 
 static inline uid_t hub_uid(const struct hub *h, enum hub_uid which)

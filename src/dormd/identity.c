@@ -29,6 +29,35 @@ struct uid_range {
     uint32_t first, last;
 };
 
+/* A directory with somebody's files in it is not made into a hub: a purge would be near them. */
+static int refuse_foreign(const struct hub *h, struct err *e)
+{
+    static const char *const ours[] = {".",
+                                       "..",
+                                       "hub.yaml",
+                                       "dormd.log",
+                                       "lost+found",
+                                       "record.db.lock",
+                                       "record.db-wal",
+                                       "record.db-shm"};
+    AUTO_CLOSEDIR DIR *dir = opendir(h->state_dir);
+    struct dirent *entry;
+
+    if (faccessat(h->state_fd, "record.db", F_OK, 0) == 0)
+        return 0;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        bool known = false;
+
+        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+            known = known || str_is(entry->d_name, ours[i]);
+        if (!known) {
+            (void)err_set(e, ERR_CONFIG, "\"%.200s\" is not empty, and not a hub's", h->state_dir);
+            return err_hint(e, "give a directory that does not exist yet, or an empty one");
+        }
+    }
+    return 0;
+}
+
 int identity_open_state(struct hub *h, struct err *e)
 {
     struct stat st;
@@ -44,7 +73,7 @@ int identity_open_state(struct hub *h, struct err *e)
                       h->state_dir);
         return err_hint(e, "chown root:root %s && chmod 711 %s", h->state_dir, h->state_dir);
     }
-    return 0;
+    return refuse_foreign(h, e);
 }
 
 /* A secret of the state directory, made when it is not there; never replaced. */
@@ -225,7 +254,7 @@ static int register_range(const struct hub *h, int hubs_fd, struct uid_range r, 
 static int settle_uids(struct hub *h, struct err *e)
 {
     AUTO_CLOSE int hubs_fd = fd_open_dir(AT_FDCWD, HUBS_DIR, 0755, e);
-    struct uid_range r;
+    struct uid_range r = {0};
     char value[64];
     int known;
 
@@ -237,7 +266,9 @@ static int settle_uids(struct hub *h, struct err *e)
     if (known < 0)
         return -1;
     /* once people have uids of a range it stays theirs, whatever the hub file says later */
-    if (known == 0 || !parse_range(value, &r)) {
+    if (known == 1 && !parse_range(value, &r))
+        return err_set(e, ERR_CONFIG, "the record does not say which uids this hub has");
+    if (known == 0) {
         if (choose_range(h, hubs_fd, &r, e) < 0)
             return -1;
         (void)snprintf(value, sizeof(value), "%u-%u", r.first, r.last);

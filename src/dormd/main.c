@@ -40,7 +40,8 @@
 
 enum {
     STORE_PATIENCE_MS =
-        5000, /* a dormd that was killed may have children that end a little later */
+        5000,             /* a dormd that was killed may have children that end a little later */
+    FIRST_LOOK_MS = 1000, /* a machine that is on for less than an hour a day has its turn, too */
     HOUR_MS = 3600000,
 };
 
@@ -125,12 +126,28 @@ static void destroyed(void *owner, const char *volume, const struct err *e)
     free(x);
 }
 
+/* What a server said can hold what its owner asked. */
+static void forget_logs(const struct hub *h, const char *server)
+{
+    char path[512], older[520];
+
+    local_log_path(h->engine, server, path, sizeof(path));
+    (void)snprintf(older, sizeof(older), "%s.1", path);
+    (void)unlink(path);
+    (void)unlink(older);
+}
+
 static int destroy_volume(void *arg, const struct store_volume *v, struct err *e)
 {
     struct expired *x = mem_new(sizeof(*x));
 
     *x = *(struct expired *)arg;
-    return x->hub->engine->ops->destroy(x->hub->engine, v->id, v->class, destroyed, x, e);
+    forget_logs(x->hub, v->server);
+    if (x->hub->engine->ops->destroy(x->hub->engine, v->id, v->class, destroyed, x, e) == 0)
+        return 0;
+    log_err(NULL, LOG_WARN_, e); /* tried again in an hour; the others must not wait for it */
+    free(x);
+    return 0;
 }
 
 static int expire(void *arg, const struct store_user *u, struct err *e)
@@ -155,10 +172,12 @@ static void every_hour(struct loop_timer *t)
 {
     struct hub *h = list_of(t, struct hub, hourly);
     int64_t before = clock_unix() - (int64_t)(h->conf->undo_ms / 1000);
+    /* a machine without a clock of its own jumps by years when it hears the time */
+    bool clock_is_set = clock_unix() > CLOCK_LEAST;
     struct err e;
     int done;
 
-    if (store_removed(h->store, before, expire, h, &e) < 0)
+    if (clock_is_set && store_removed(h->store, before, expire, h, &e) < 0)
         log_err(NULL, LOG_WARN_, &e);
     done = renew_certificate(h, &e);
     if (done < 0 || (done > CERT_KEPT && door_new_certificate(h->door, &e) < 0))
@@ -215,30 +234,55 @@ static uint64_t pool_size(const struct hub *h, const char *dir)
     return (uint64_t)place.f_bavail * place.f_frsize / 100 * h->conf->machine.pool.percent;
 }
 
+/* The pool a class has had since its first start; "" before. */
+static int pool_id(struct hub *h, const char *class, char ret_id[ID_SIZE], struct err *e)
+{
+    AUTO_FREE char *key = mem_printf("pool.%s", class);
+
+    return store_setting_get(h->store, key, ret_id, ID_SIZE, e);
+}
+
+static int record_pool(struct hub *h, const char *class, struct err *e)
+{
+    AUTO_FREE char *key = mem_printf("pool.%s", class);
+
+    return store_setting_set(h->store, key, local_pool_id(h->engine, class), e);
+}
+
 static int open_engine(struct hub *h, struct err *e)
 {
-    AUTO_FREE struct local_class *classes = mem_new(h->conf->storage_n * sizeof(*classes));
+    char ids[CONF_CLASSES_MAX][ID_SIZE];
+    struct local_class classes[CONF_CLASSES_MAX];
     AUTO_FREE char *own = mem_printf("%s/pool", h->state_dir);
+    size_t n = h->conf->storage_n;
     struct local_spec spec = {
         .loop = h->loop,
         .state_dir = h->state_dir,
         .run_dir = h->run_dir,
         .hub_id = h->id,
         .classes = classes,
-        .classes_n = h->conf->storage_n,
+        .classes_n = n,
         .build_uid = hub_uid(h, HUB_UID_BUILD),
     };
 
-    for (size_t i = 0; i < h->conf->storage_n; i++) {
+    for (size_t i = 0; i < n; i++) {
         const struct conf_class *class = &h->conf->storage[i];
         const char *dir = class->pool[0] == '\0' ? own : class->pool;
 
-        classes[i] =
-            (struct local_class){.name = class->name, .pool = dir, .pool_size = pool_size(h, dir)};
+        if (pool_id(h, class->name, ids[i], e) < 0)
+            return -1;
+        classes[i] = (struct local_class){.name = class->name,
+                                          .pool = dir,
+                                          .pool_id = ids[i][0] == '\0' ? NULL : ids[i],
+                                          .pool_size = pool_size(h, dir)};
     }
     h->engine = local_new(&spec, on_engine, h, e);
-    return h->engine == NULL ? -1
-                             : local_major(h->engine, h->conf->server.image_major, &h->major, e);
+    if (h->engine == NULL)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (ids[i][0] == '\0' && record_pool(h, classes[i].name, e) < 0)
+            return -1;
+    return local_major(h->engine, h->conf->server.image_major, &h->major, e);
 }
 
 static int open_fleet(struct hub *h, struct err *e)
@@ -268,9 +312,12 @@ static int prepare_template(struct hub *h, struct err *e)
 
     if (h->engine->ops->prepare(h->engine, &spec, template_ready, &result, e) < 0)
         return -1;
-    while (result.kind == ERR_KIND_N)
+    while (result.kind == ERR_KIND_N) {
         if (loop_run_once(h->loop, e) < 0)
             return -1;
+        if (loop_quitting(h->loop))
+            return err_set(e, ERR_BUSY, "told to end while starting");
+    }
     if (result.kind == ERR_NONE)
         return 0;
     *e = result;
@@ -296,7 +343,7 @@ static int begin(struct hub *h, struct err *e)
     h->control = control_open(h, e);
     if (h->control == NULL)
         return -1;
-    loop_timer_set(h->loop, &h->hourly, loop_now(h->loop) + HOUR_MS, every_hour);
+    loop_timer_set(h->loop, &h->hourly, loop_now(h->loop) + FIRST_LOOK_MS, every_hour);
     return 0;
 }
 

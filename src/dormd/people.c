@@ -110,7 +110,8 @@ static void flush_one(struct hub *h, const struct made *m)
     /* the password may have been changed since */
     if (store_user_by_id(h->store, m->user, &u, &e) < 0 || u.counter != m->counter)
         return;
-    if (store_user_set_password(h->store, m->user, m->text, m->counter, &e) < 0)
+    if (store_user_set_password(h->store, m->user, m->text, m->counter, &e) < 0 &&
+        e.kind != ERR_NOT_FOUND)
         log_err(NULL, LOG_WARN_, &e); /* it will be made again at the next login */
 }
 

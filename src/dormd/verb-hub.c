@@ -18,6 +18,7 @@
 #include "dormd/door.h"
 #include "dormd/end.h"
 #include "dormd/people.h"
+#include "dormd/reload.h"
 #include "engine/local.h"
 #include "store/store.h"
 
@@ -82,10 +83,12 @@ static void status(struct call *c)
         return;
     }
     call_say(c, "users     %llu", (unsigned long long)counts.users);
-    call_say(
-        c, "servers   %llu: %zu awake, %zu waking, %zu falling asleep, %zu failed",
-        (unsigned long long)counts.servers, fleet_count(f, LIFE_AWAKE), fleet_count(f, LIFE_WAKING),
-        fleet_count(f, LIFE_STOPPING) + fleet_count(f, LIFE_FORCING), fleet_count(f, LIFE_FAILED));
+    call_say(c, "servers   %llu: %zu awake, %zu waking, %zu falling asleep, %zu failed",
+             (unsigned long long)counts.servers, fleet_count(f, LIFE_AWAKE),
+             fleet_count(f, LIFE_WAKING),
+             fleet_count(f, LIFE_STOPPING) + fleet_count(f, LIFE_FORCING) +
+                 fleet_count(f, LIFE_ABORTING),
+             fleet_count(f, LIFE_FAILED));
     call_say(c, "sessions  %zu", door_sessions(c->hub->door));
     call_done(c);
 }
@@ -130,7 +133,7 @@ static void down(struct call *c)
     call_remark(c, "putting %zu server%s to sleep", awake, awake == 1 ? "" : "s");
     call_say(c, "hub \"%s\" is going down; all data is kept in %s", c->hub->conf->hub,
              c->hub->state_dir);
-    end_hub(c->hub, END_KEEP);
+    end_hub(c->hub, END_KEEP, c);
 }
 
 static void purge(struct call *c)
@@ -151,12 +154,15 @@ static void purge(struct call *c)
         return;
     }
     if (name == NULL || !str_is(name, c->hub->conf->hub)) {
-        (void)err_set(&e, ERR_INPUT, "that is not the name of this hub: nothing was removed");
+        (void)err_set(&e, ERR_INPUT,
+                      name == NULL ? "the name of the hub is missing: nothing was removed"
+                                   : "that is not the name of this hub: nothing was removed");
+        (void)err_hint(&e, "dorm purge %s --yes", c->hub->conf->hub);
         call_fail(c, &e);
         return;
     }
-    call_say(c, "hub \"%s\" is removed", c->hub->conf->hub);
-    end_hub(c->hub, END_PURGE);
+    call_say(c, "hub \"%s\" is being removed", c->hub->conf->hub);
+    end_hub(c->hub, END_PURGE, c);
 }
 
 /* ---- undo ---- */
@@ -191,8 +197,7 @@ static void undo(struct call *c)
         return;
     }
     if (store_user_removed(c->hub->store, what, &user, &e) < 0 ||
-        store_user_restore(c->hub->store, user.id, &e) < 0 ||
-        store_user_set_disabled(c->hub->store, user.id, false, &e) < 0) {
+        store_user_restore(c->hub->store, user.id, &e) < 0) {
         call_fail(c, &e);
         return;
     }
@@ -207,6 +212,7 @@ const struct verb verbs_hub[] = {
     {"down", VERB_ROOT, down},
     {"purge", VERB_ROOT, purge},
     {"undo", VERB_ROOT, undo},
+    {"reload", VERB_ROOT, reload_run},
     {"doctor", VERB_ROOT, doctor_run},
     {NULL, VERB_ROOT, NULL},
 };

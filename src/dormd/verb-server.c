@@ -171,6 +171,14 @@ static void server_start(struct call *c)
 
     if (!find(c, &a))
         return;
+    if (a.user.disabled) {
+        struct err e;
+
+        (void)err_set(&e, ERR_DENIED, "user \"%s\" is disabled", a.user.login);
+        (void)err_hint(&e, "dorm user enable %s", a.user.login);
+        call_fail(c, &e);
+        return;
+    }
     (void)moving_new(c, &a);
     c->waiter.told = started;
     people_want_init(&want, c->hub, &a);

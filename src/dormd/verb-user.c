@@ -224,13 +224,8 @@ static void user_removed(struct fleet_waiter *w, int *fd, const struct err *e)
     struct call *c = list_of(w, struct call, waiter);
     const struct store_account *a = c->state;
     char keep[16];
-    struct err why;
 
     (void)fd, (void)e;
-    if (store_user_remove(c->hub->store, a->user.id, clock_unix(), &why) < 0) {
-        call_fail(c, &why);
-        return;
-    }
     fleet_forget(c->hub->fleet, a->server.id);
     call_say(c, "user \"%s\" is removed; the data is kept for %s", a->user.login,
              str_duration(keep, sizeof(keep), c->hub->conf->undo_ms));
@@ -270,8 +265,9 @@ static void user_remove(struct call *c)
         call_done(c);
         return;
     }
-    /* disabled first: nobody can wake it again between its sleep and its removal */
-    if (store_user_set_disabled(c->hub->store, a->user.id, true, &e) < 0) {
+    /* first of all: from here on nobody can wake it, and an end of this call changes nothing more
+     */
+    if (store_user_remove(c->hub->store, a->user.id, clock_unix(), &e) < 0) {
         call_fail(c, &e);
         return;
     }
@@ -298,8 +294,8 @@ static void user_connect(struct call *c)
     call_say(c, "%s", line);
     call_remark(c,
                 "on this machine, as the OS user \"%s\" or root, without a password: "
-                "psql -h %s -p %u -U %s %s",
-                a.user.login, c->hub->run_dir, c->hub->port, a.user.login, a.server.superuser);
+                "psql -h %s -U %s %s",
+                a.user.login, c->hub->run_dir, a.user.login, a.server.superuser);
     call_remark(c,
                 "from elsewhere, copy %s/tls/ca.crt there first; a new password: "
                 "dorm user passwd %s",

@@ -252,7 +252,7 @@ static int seek_pod(void *owner, const char *id, struct err *e)
 
     if (box_look(s->local->groups, id, &seen, e) < 0)
         return -1;
-    runs = seen.init != 0 && strlen(id) == ID_LEN;
+    runs = seen.init != 0 && seen.payload != 0 && strlen(id) == ID_LEN;
     box_seen_done(&seen);
     if (runs)
         s->found(s->owner, id);
@@ -325,25 +325,91 @@ void local_log_path(const struct engine *engine, const char *server, char *at, s
     (void)snprintf(at, size, "%s/logs/%s.log", local_of(engine)->state_dir, server);
 }
 
-int local_leave(struct engine *engine, struct err *e)
+/* What is being detached or built now is in the way of leaving, and has a deadline of its own. */
+static int settle(struct local *l, struct err *e)
 {
-    struct local *l = local_of(engine);
     AUTO_FREE char *dir = mem_printf("%s/vol", l->run_dir);
 
-    /* what is being detached or built now is in the way, and has a deadline of its own */
     while (!list_empty(&l->chores) || !list_empty(&l->templates))
         if (loop_run_once(l->loop, e) < 0)
             return -1;
-    if (vol_attached(dir, tidy_mount, l, e) < 0)
+    return vol_attached(dir, tidy_mount, l, e);
+}
+
+static int close_pool(struct local_pool *pool, struct err *e)
+{
+    vol_pool_done(&pool->pool);
+    return vol_pool_close(pool->dir, e);
+}
+
+int local_leave(struct engine *engine, struct err *e)
+{
+    struct local *l = local_of(engine);
+
+    if (settle(l, e) < 0)
         return -1;
-    for (size_t i = 0; i < l->pools_n; i++) {
-        vol_pool_done(&l->pools[i].pool);
-        if (vol_pool_close(l->pools[i].dir, e) < 0)
+    for (size_t i = 0; i < l->pools_n; i++)
+        if (close_pool(&l->pools[i], e) < 0)
             return -1;
-    }
     box_groups_purge(l->groups); /* frees it */
     l->groups = NULL;
     return 0;
+}
+
+struct names {
+    char (*at)[VOL_NAME_MAX + 1]; /* owned */
+    size_t n;
+};
+
+static int note_name(void *owner, const struct vol_image *image, struct err *e)
+{
+    struct names *names = owner;
+
+    names->at = mem_resize(names->at, (names->n + 1) * sizeof(*names->at));
+    return str_copy(names->at[names->n++], sizeof(names->at[0]), image->name)
+               ? 0
+               : err_set(e, ERR_INTERNAL, "an image has a name that is too long");
+}
+
+static int destroy_images(const struct vol_pool *pool, struct err *e)
+{
+    struct names names = {0};
+    int r = vol_list(pool, note_name, &names, e);
+
+    for (size_t i = 0; r >= 0 && i < names.n; i++)
+        r = vol_destroy(pool, names.at[i], e);
+    free(names.at);
+    return r;
+}
+
+int local_destroy(struct engine *engine, struct err *e)
+{
+    static const char *const parts[] = {"pool.xfs", "pool.xfs.new", "images", "identity"};
+    struct local *l = local_of(engine);
+
+    if (settle(l, e) < 0)
+        return -1;
+    for (size_t i = 0; i < l->pools_n; i++) {
+        AUTO_CLOSE int dir = open(l->pools[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (destroy_images(&l->pools[i].pool, e) < 0 || close_pool(&l->pools[i], e) < 0)
+            return -1;
+        for (size_t j = 0; dir >= 0 && j < sizeof(parts) / sizeof(parts[0]); j++)
+            if (fd_remove_tree(dir, parts[j], e) < 0)
+                return -1;
+        (void)rmdir(l->pools[i].dir); /* unless the operator keeps anything else there */
+    }
+    box_groups_purge(l->groups);
+    l->groups = NULL;
+    return 0;
+}
+
+const char *local_pool_id(const struct engine *engine, const char *class)
+{
+    struct err e;
+    const struct local_pool *pool = local_pool_of(local_of(engine), class, &e);
+
+    return pool == NULL ? "" : pool->pool.id;
 }
 
 /* ---- birth and death ---- */
@@ -375,8 +441,10 @@ static int open_pools(struct local *l, const struct local_spec *spec, struct err
     for (size_t i = 0; i < spec->classes_n; i++) {
         const struct local_class *class = &spec->classes[i];
         struct local_pool *pool = &l->pools[i];
-        struct vol_pool_spec want = {
-            .dir = class->pool, .size = class->pool_size, .hub = spec->hub_id};
+        struct vol_pool_spec want = {.dir = class->pool,
+                                     .size = class->pool_size,
+                                     .hub = spec->hub_id,
+                                     .id = class->pool_id};
 
         *pool = (struct local_pool){.class = mem_copy(class->name),
                                     .dir = mem_copy(class->pool),

@@ -7,8 +7,9 @@
 
 struct local_class {
     const char *name;
-    const char *pool;   /* directory */
-    uint64_t pool_size; /* of a pool file, where one has to be made */
+    const char *pool;    /* directory */
+    const char *pool_id; /* of the pool as recorded, or NULL: another disk is refused then */
+    uint64_t pool_size;  /* of a pool file, where one has to be made */
 };
 
 struct local_spec {
@@ -47,3 +48,7 @@ void local_log_path(const struct engine *engine, const char *server, char *at, s
  * Everything must be asleep; all data stays. Only free() may follow.
  */
 int local_leave(struct engine *engine, struct err *e);
+/* The same, and all data is destroyed: every volume, every template, every pool. */
+int local_destroy(struct engine *engine, struct err *e);
+/* Which pool a class has: to be recorded, and given as local_class.pool_id from then on. */
+const char *local_pool_id(const struct engine *engine, const char *class);

@@ -138,7 +138,7 @@ int pod_log_open(struct pod_log *log, const struct local *l, const char *id, uid
 
 void pod_log_drain(struct pod_log *log)
 {
-    for (int i = 0; i < 16 && log->fifo_fd >= 0 && take(log); i++)
+    for (int i = 0; i < 16 && log->loop != NULL && log->fifo_fd >= 0 && take(log); i++)
         ;
 }
 

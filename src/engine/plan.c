@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/fd.h"
 #include "base/str.h"
 #include "local-int.h"
 #include "pg/place.h"
@@ -36,6 +37,7 @@ int pod_notify_open(const struct pod_dirs *dirs, uid_t uid, int *ret_fd, struct 
         return err_set_os(e, errno, "could not create a socket");
     if (!str_copy(address.sun_path, sizeof(address.sun_path), dirs->notify))
         return err_set(e, ERR_CONFIG, "the run directory's path is too long for a socket in it");
+    fd_refuse_fds(fd);
     (void)unlink(dirs->notify);
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
         chmod(dirs->notify, 0600) < 0 || chown(dirs->notify, uid, uid) < 0)

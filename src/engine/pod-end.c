@@ -18,17 +18,18 @@ int pod_clean(const struct local *l, const char *id, struct err *e)
     char fifo[PATH_ROOM];
     int left;
 
-    if (box_groups_kill(l->groups, id, e) < 0)
+    left = box_groups_kill(l->groups, id, e);
+    if (left < 0)
         return -1;
-    left = box_groups_remove(l->groups, id, e);
-    if (left != 0)
-        return left;
+    if (left > 0)
+        return 1;
     pod_dirs_of(&dirs, l, id, id);
     pod_sockets_unmount(&dirs);
     (void)unlink(dirs.notify);
     (void)snprintf(fifo, sizeof(fifo), "%s/log/%s", l->run_dir, id);
     (void)unlink(fifo);
-    return 0;
+    /* last: by the group a dormd that is started now finds what is still to be cleaned */
+    return box_groups_remove(l->groups, id, e);
 }
 
 int pod_clean_now(const struct local *l, const char *id, struct err *e)
@@ -58,6 +59,15 @@ static void explain_end(struct pod *p)
     (void)err_hint(&p->why, "dorm server logs %s", p->login);
 }
 
+/* Twice as long each time: a process that cannot be killed must not keep us busy. */
+static uint64_t clean_pause(struct pod *p, bool failed)
+{
+    uint64_t next = p->clean_ms == 0 ? CLEAN_AGAIN_MS : 2 * p->clean_ms;
+
+    p->clean_ms = failed || next > CLEAN_FAILED_MS ? CLEAN_FAILED_MS : next;
+    return p->clean_ms;
+}
+
 static void clean_again(struct loop_timer *t)
 {
     struct pod *p = list_of(t, struct pod, again);
@@ -70,8 +80,7 @@ static void clean_again(struct loop_timer *t)
         /* what has been killed is on its way out; or a kernel file resists, and will be tried for
          * as long as it takes: a group with a process in it must not be forgotten */
         loop_timer_set(p->local->loop, &p->again,
-                       loop_now(p->local->loop) + (left < 0 ? CLEAN_FAILED_MS : CLEAN_AGAIN_MS),
-                       clean_again);
+                       loop_now(p->local->loop) + clean_pause(p, left < 0), clean_again);
         if (left < 0)
             log_err(NULL, LOG_ERROR_, &e);
         return;

@@ -9,6 +9,13 @@
 
 enum { ASK_MS = 80000, ASK_AGAIN_MS = 50 };
 
+/* Strays of its owner's can keep process 1 alive: the server is over when its postmaster is. */
+static void payload_gone(struct loop_child *child, int status)
+{
+    (void)status;
+    pod_end(list_of(child, struct pod, payload));
+}
+
 static void init_gone(struct loop_child *child, int status)
 {
     (void)status;
@@ -60,12 +67,14 @@ static int watch_found(struct pod *p, struct err *e)
 
     if (box_look(l->groups, p->id, &seen, e) < 0)
         return -1;
-    if (seen.init == 0) {
+    if (seen.init == 0 || seen.payload == 0) {
         /* its launcher is still at work, or only strays are left: neither can be taken over */
         box_seen_done(&seen);
         return err_set(e, ERR_BUSY, "the pod of server \"%s\" has no process 1", p->login);
     }
-    r = loop_child_start(l->loop, &p->init, seen.init, init_gone, e);
+    r = loop_child_start(l->loop, &p->init, seen.init, init_gone, e) < 0
+            ? -1
+            : loop_child_start(l->loop, &p->payload, seen.payload, payload_gone, e);
     box_seen_done(&seen);
     if (r < 0)
         return -1;

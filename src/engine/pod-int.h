@@ -30,9 +30,11 @@ struct pod {
     struct loop_io notify_io;
     int notify_fd; /* owned */
     struct job *launch, *work;
-    struct loop_child init; /* its process 1, when it was found, not started, by us */
+    /* its process 1 and its postmaster, when it was found, not started, by us */
+    struct loop_child init, payload;
     struct loop_timer again;
-    struct err why; /* why it ended, or is to end; kind NONE if nobody knows better */
+    uint64_t clean_ms; /* the last pause between two attempts to clean up */
+    struct err why;    /* why it ended, or is to end; kind NONE if nobody knows better */
 };
 
 struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e);

@@ -37,6 +37,7 @@ void pod_free(struct pod *p)
     loop_timer_stop(l->loop, &p->again);
     loop_io_stop(l->loop, &p->notify_io);
     loop_child_stop(&p->init);
+    loop_child_stop(&p->payload);
     pod_log_close(&p->log);
     close_fd(&p->notify_fd);
     close_fd(&p->stderr_fd);
@@ -76,21 +77,14 @@ static void copy_params(struct pod *p, const struct engine_server *spec)
 
 struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e)
 {
-    const struct local_pool *pool = local_pool_of(l, spec->class, e);
-    const struct pg_install *install = pool == NULL ? NULL : local_install(l, spec->major, e);
-    struct pod *p;
+    struct pod *p = mem_new(sizeof(*p));
 
-    if (install == NULL)
-        return NULL;
-    p = mem_new(sizeof(*p));
     *p = (struct pod){
         .local = l,
         .named = spec->named,
         .uid = spec->uid,
-        .pool = pool,
         .limits = {.memory = spec->memory, .cpu_milli = spec->cpu_milli, .pids = spec->pids},
-        .server = {.install = install,
-                   .memory = spec->memory,
+        .server = {.memory = spec->memory,
                    .capacity = spec->capacity,
                    .cpus = spec->cpu_milli / 1000},
         .notify_fd = -1,
@@ -104,8 +98,6 @@ struct pod *pod_new(struct local *l, const struct engine_server *spec, struct er
         free(p);
         return NULL;
     }
-    (void)pg_template_name(p->template_name, sizeof(p->template_name), install, spec->capacity,
-                           PG_TEMPLATE_GENERATION);
     copy_params(p, spec);
     pod_dirs_of(&p->dirs, l, p->id, p->volume);
     map_add(&l->pods, p->id, p);
@@ -161,6 +153,8 @@ static void ready(struct pod *p)
 {
     struct err e;
 
+    /* heard enough: its owner could go on talking for as long as it lives */
+    loop_io_stop(p->local->loop, &p->notify_io);
     if (box_verify(p->local->groups, p->id, p->uid, p->uid, &e) < 0) {
         pod_fail(p, &e);
         return;
@@ -308,6 +302,13 @@ static int prepared(struct pod *p, struct err *e)
     there = vol_exists(&p->pool->pool, p->volume, e);
     if (there != 0)
         return there;
+    if (p->named) {
+        /* it has been used: to begin anew, empty, would look like the loss of everything in it */
+        (void)err_set(e, ERR_MISSING, "the volume of server \"%s\" is not in %s", p->login,
+                      p->pool->dir);
+        return err_hint(e, "is the disk of storage class \"%s\" mounted? dorm storage list",
+                        p->pool->class);
+    }
     return template_need(p->local, p->pool, p->server.install, p->server.capacity, p, NULL, NULL,
                          e);
 }
@@ -331,6 +332,18 @@ void pod_go_on(struct pod *p, const struct err *e)
         pod_fail(p, &why);
 }
 
+/* What a start needs, and a pod that was found running does without. */
+static int find_parts(struct pod *p, const struct engine_server *spec, struct err *e)
+{
+    p->pool = local_pool_of(p->local, spec->class, e);
+    p->server.install = p->pool == NULL ? NULL : local_install(p->local, spec->major, e);
+    if (p->server.install == NULL)
+        return -1;
+    (void)pg_template_name(p->template_name, sizeof(p->template_name), p->server.install,
+                           spec->capacity, PG_TEMPLATE_GENERATION);
+    return 0;
+}
+
 int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
 {
     struct pod *p;
@@ -340,7 +353,7 @@ int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
     p = pod_new(l, spec, e);
     if (p == NULL)
         return -1;
-    if (advance(p, e) < 0) {
+    if (find_parts(p, spec, e) < 0 || advance(p, e) < 0) {
         struct err ignored;
 
         pod_free(p);
@@ -363,9 +376,12 @@ int pod_stop(struct local *l, const char *id, struct err *e)
         pod_end(p);
         return 0;
     }
-    if (box_signal(l->groups, id, BOX_PAYLOAD, SIGINT, e) < 0 && e->kind != ERR_NOT_FOUND)
+    if (box_signal(l->groups, id, BOX_PAYLOAD, SIGINT, e) == 0)
+        return 0;
+    if (e->kind != ERR_NOT_FOUND)
         return -1;
-    return 0;
+    /* no postmaster yet: there is nothing to shut down cleanly */
+    return p->phase == POD_STARTING ? pod_kill(l, id, e) : 0;
 }
 
 int pod_kill(struct local *l, const char *id, struct err *e)
@@ -403,6 +419,7 @@ int pod_connect(struct local *l, const char *id, int *ret_fd, struct err *e)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (socket_path < 0 || fd < 0)
         return err_set(e, ERR_BUSY, "server \"%s\" has no socket", p->login);
+    fd_refuse_fds(fd);
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", socket_path);
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
         return err_set(e, ERR_BUSY, "server \"%s\" takes no connections", p->login);

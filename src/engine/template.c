@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -27,7 +29,7 @@
 #include "local-int.h"
 #include "pg/pg.h"
 
-enum { BUILD_MS = 300000, STEP_MS = 120000, BUILD_MEMORY = 1 << 30 };
+enum { BUILD_MS = 300000, STEP_MS = 120000, LOCK_AGAIN_MS = 50, BUILD_MEMORY = 1 << 30 };
 
 #define BUILD_GROUP "template" /* no server's id has this length */
 
@@ -55,7 +57,7 @@ struct build {
     const struct template *t;
     struct pod_dirs dirs;
     struct pg_server server;
-    int log_fd, notify_fd, lock_fd;
+    int log_fd, notify_fd;
 };
 
 /* A program of the template's sandbox, or the server itself when argv is NULL. */
@@ -69,7 +71,7 @@ static pid_t run_in_box(const struct build *b, const struct pg_words *argv, stru
                           .server = &b->server,
                           .argv = argv,
                           .err_fd = b->log_fd,
-                          .lock_fd = b->lock_fd};
+                          .lock_fd = -1}; /* ours: a build that is killed must not keep it */
     pid_t pid = fork();
     struct err why;
 
@@ -202,8 +204,6 @@ static int build_mounted(struct build *b, struct err *e)
     const struct template *t = b->t;
     struct box_limits limits = {.memory = BUILD_MEMORY};
 
-    if (pod_clean_now(t->local, BUILD_GROUP, e) < 0) /* of a build that was killed */
-        return -1;
     if (box_groups_make(t->local->groups, BUILD_GROUP, &limits, e) < 0 ||
         pod_sockets_mount(&b->dirs, t->local->build_uid, e) < 0 ||
         pod_notify_open(&b->dirs, t->local->build_uid, &b->notify_fd, e) < 0)
@@ -226,6 +226,21 @@ static int name_template(const struct template *t, struct err *e)
     return INJECT("template.named", e) < 0 ? -1 : vol_seal(pool, t->name, e);
 }
 
+/* Builds of different templates share a group: one after the other. */
+static int lock_builds(const struct template *t, int *ret_fd, struct err *e)
+{
+    uint64_t deadline = clock_ms() + BUILD_MS / 2;
+
+    while (vol_lock(t->local->locks_fd, BUILD_GROUP, ret_fd, e) < 0) {
+        struct timespec pause = {.tv_nsec = LOCK_AGAIN_MS * 1000000L};
+
+        if (e->kind != ERR_BUSY || clock_ms() > deadline)
+            return -1;
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 static int build(void *arg, struct err *e)
 {
     const struct template *t = arg;
@@ -243,13 +258,12 @@ static int build(void *arg, struct err *e)
     int r;
 
     pod_dirs_of(&b.dirs, t->local, BUILD_GROUP, t->unfinished);
-    /* builds of different templates share the group: one at a time */
-    if (vol_lock(t->local->locks_fd, BUILD_GROUP, &lock_fd, e) < 0)
+    if (lock_builds(t, &lock_fd, e) < 0)
         return -1;
     log_fd = memfd_create("template-log", MFD_CLOEXEC);
     b.log_fd = log_fd;
-    b.lock_fd = lock_fd;
-    if (vol_detach(b.dirs.volume, e) < 0 || vol_destroy(&t->pool->pool, t->unfinished, e) < 0 ||
+    if (pod_clean_now(t->local, BUILD_GROUP, e) < 0 || /* of a build that was killed */
+        vol_detach(b.dirs.volume, e) < 0 || vol_destroy(&t->pool->pool, t->unfinished, e) < 0 ||
         vol_image_make(&t->pool->pool, t->unfinished, t->capacity, e) < 0 ||
         vol_attach(&t->pool->pool, &attach, e) < 0)
         return -1;
@@ -329,6 +343,17 @@ static struct template *start_build(struct local *l, const struct local_pool *po
     return t;
 }
 
+/* What a crash between the name and the seal has left; one that is sealed costs nothing. */
+static int finish_seal(const struct vol_pool *pool, const char *name, struct err *e)
+{
+    AUTO_FREE char *file = mem_printf("%s.img", name);
+    struct stat st;
+
+    if (fstatat(pool->images_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & 0222) == 0)
+        return 0;
+    return vol_seal(pool, name, e);
+}
+
 int template_need(struct local *l, const struct local_pool *pool, const struct pg_install *install,
                   uint64_t capacity, struct pod *p, engine_done_fn done, void *owner, struct err *e)
 {
@@ -341,9 +366,8 @@ int template_need(struct local *l, const struct local_pool *pool, const struct p
     t = being_built(l, pool, name);
     if (t == NULL) {
         there = vol_exists(&pool->pool, name, e);
-        /* sealing again is cheap, and finishes what a crash between the name and the seal left */
         if (there != 0)
-            return there < 0 ? -1 : vol_seal(&pool->pool, name, e) < 0 ? -1 : 1;
+            return there < 0 ? -1 : finish_seal(&pool->pool, name, e) < 0 ? -1 : 1;
         t = start_build(l, pool, install, capacity, name, e);
         if (t == NULL)
             return -1;

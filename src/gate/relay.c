@@ -10,6 +10,7 @@
 enum {
     TURN_READS = 4, /* 64 KiB each: then the other sessions have their turn */
     AGAIN_MS = 1,
+    GONE_MS = 30000,
 };
 
 /* One thread, and never used across two calls: what one side does not take at once is copied. */
@@ -165,11 +166,17 @@ static void watch(struct session *s)
 
     /* one who waits for us to read is watched even so: the hang-up of an idle peer is news, once */
     if (client == 0 && !s->client_hung_up && !s->client_gone)
-        loop_io_want(s->gate->loop, &s->client_io, 0);
+        loop_io_want(s->gate->loop, &s->client_io, EPOLLRDHUP);
     else
         want(s, &s->client_io, s->client.fd, s->client_gone ? 0 : client, session_client_ready);
     if (session_alive(s))
         relay_want_server(s, server);
+}
+
+/* What a client has left behind goes to its server, but not for ever: it holds our memory. */
+static void gone_too_long(struct loop_timer *t)
+{
+    session_drop(list_of(t, struct session, deadline));
 }
 
 /* Which way bytes may have become able to go: to try the other one costs a system call a query. */
@@ -187,6 +194,8 @@ static void go_on(struct session *s, unsigned ways)
         session_close(s); /* without a word, as PostgreSQL itself ends */
     else
         watch(s);
+    if (session_alive(s) && s->client_hung_up && buf_len(&s->in) > 0 && s->deadline.place == 0)
+        session_deadline(s, GONE_MS, gone_too_long);
 }
 
 static void once_more(struct loop_timer *t)
@@ -201,6 +210,8 @@ void relay_client_ready(struct session *s, uint32_t events)
     /* TLS may need to write before it can read */
     if ((events & ~(uint32_t)EPOLLOUT) != 0 || s->client.read_wants_out)
         ways |= UP;
+    if ((events & EPOLLRDHUP) != 0)
+        s->client_hung_up = true;
     if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
         s->client_hung_up = true;
         /* it has sent all and takes nothing: reading would not tell */

@@ -68,7 +68,7 @@ static ssize_t receive_one(int socket_fd, void *data, size_t size, int flags, in
         .msg_iov = &iov,
         .msg_iovlen = 1,
         .msg_control = control.space,
-        .msg_controllen = sizeof(control.space),
+        .msg_controllen = CMSG_LEN(sizeof(int)), /* room for one: of more the kernel tells */
     };
     ssize_t n = recvmsg(socket_fd, &msg, MSG_CMSG_CLOEXEC | flags);
     struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
@@ -195,6 +195,11 @@ static void enqueue(struct ipc_conn *c, const struct buf *b, int fd)
     p = mem_new(sizeof(*p) + buf_len(b));
     p->len = buf_len(b);
     p->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0 && p->fd < 0) { /* without it the message would be a lie */
+        free(p);
+        fail_later(c);
+        return;
+    }
     memcpy(p->data, buf_data(b), p->len);
     list_append(&c->queue, &p->node);
     c->queued += p->len;

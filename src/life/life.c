@@ -24,8 +24,8 @@ struct cell {
  *   AWAKE meets ENDED     the postmaster died or its owner stopped it. That is not a failed wake:
  *                         the next session starts it again at once.
  *   WAKING meets REST     an operator's "stop" while it starts: what was started is shut down.
- *   FORCING meets LATE    killing is repeated until the last process is gone, never given up:
- *                         a volume with a process on it must not be started again.
+ *   FORCING meets LATE    killing is repeated until the last process is gone, never given up (and
+ *                         ABORTING): a volume with a process on it must not be started again.
  */
 /* clang-format off */
 #define STAY(state)    {LIFE_NOTHING, LIFE_##state}
@@ -33,10 +33,11 @@ struct cell {
 static const struct cell table[LIFE_STATE_N][LIFE_EVENT_N] = {
     /*                 WANT               FOUND              READY              REST                ENDED              LATE */
     [LIFE_ASLEEP]   = {GO(START, WAKING), GO(ASK, WAKING),   STAY(ASLEEP),      STAY(ASLEEP),       STAY(ASLEEP),      STAY(ASLEEP)},
-    [LIFE_WAKING]   = {STAY(WAKING),      STAY(WAKING),      GO(SERVE, AWAKE),  GO(STOP, STOPPING), GO(FAIL, FAILED),  GO(KILL, FORCING)},
+    [LIFE_WAKING]   = {STAY(WAKING),      STAY(WAKING),      GO(SERVE, AWAKE),  GO(STOP, STOPPING), GO(FAIL, FAILED),  GO(KILL, ABORTING)},
     [LIFE_AWAKE]    = {GO(SERVE, AWAKE),  STAY(AWAKE),       STAY(AWAKE),       GO(STOP, STOPPING), GO(SETTLE, ASLEEP), STAY(AWAKE)},
     [LIFE_STOPPING] = {STAY(STOPPING),    STAY(STOPPING),    STAY(STOPPING),    STAY(STOPPING),     GO(SETTLE, ASLEEP), GO(KILL, FORCING)},
-    [LIFE_FORCING]  = {STAY(FORCING),     STAY(FORCING),     STAY(FORCING),     STAY(FORCING),      GO(FAIL, FAILED),  GO(KILL, FORCING)},
+    [LIFE_FORCING]  = {STAY(FORCING),     STAY(FORCING),     STAY(FORCING),     STAY(FORCING),      GO(SETTLE, ASLEEP), GO(KILL, FORCING)},
+    [LIFE_ABORTING] = {STAY(ABORTING),    STAY(ABORTING),    STAY(ABORTING),    STAY(ABORTING),     GO(FAIL, FAILED),  GO(KILL, ABORTING)},
     [LIFE_FAILED]   = {GO(REFUSE, FAILED), GO(ASK, WAKING),  STAY(FAILED),      GO(SETTLE, ASLEEP), STAY(FAILED),      GO(SETTLE, ASLEEP)},
 };
 /* clang-format on */

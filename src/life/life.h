@@ -17,6 +17,7 @@
     X(AWAKE, "awake", 0)                 /* answers; sessions may come and go */                   \
     X(STOPPING, "falling asleep", 45000) /* told to shut down cleanly; new sessions wait */        \
     X(FORCING, "being forced", 10000)    /* did not stop in time: every process is being killed */ \
+    X(ABORTING, "being aborted", 10000)  /* did not wake in time: every process is being killed */ \
     X(FAILED, "failed", 0)               /* the last wake failed; not tried again before its time */
 
 enum life_state {

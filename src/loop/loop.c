@@ -74,6 +74,11 @@ void loop_quit(struct loop *l)
     l->quit = true;
 }
 
+bool loop_quitting(const struct loop *l)
+{
+    return l->quit;
+}
+
 uint64_t loop_now(const struct loop *l)
 {
     return l->now_ms;
@@ -222,7 +227,6 @@ int loop_run_once(struct loop *l, struct err *e)
 
 int loop_run(struct loop *l, struct err *e)
 {
-    l->quit = false;
     while (!l->quit)
         if (loop_run_once(l, e) < 0)
             return -1;

@@ -27,6 +27,7 @@ int loop_run(struct loop *l, struct err *e);
 /* One turn, waiting if there is nothing to do yet: for a start that needs an event to go on. */
 int loop_run_once(struct loop *l, struct err *e);
 void loop_quit(struct loop *l);
+bool loop_quitting(const struct loop *l);
 /* Time at the start of this turn, as clock_ms(). */
 uint64_t loop_now(const struct loop *l);
 

@@ -97,7 +97,7 @@ int store_user_purge(struct store *s, const char *id, store_volume_fn fn, void *
     if (r == 0 && u.uid >= s->uid_first && u.uid < s->uid_next)
         s->uid_next = u.uid;
     /* nobody is told to destroy what a failed commit has kept */
-    for (size_t i = 0; r == 0 && i < pile.n; i++)
+    for (size_t i = 0; r == 0 && fn != NULL && i < pile.n; i++)
         r = fn(arg, &pile.at[i], e);
     free(pile.at);
     return r;

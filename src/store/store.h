@@ -202,9 +202,10 @@ int store_user_remove(struct store *s, const char *id, int64_t now, struct err *
 /* ERR_EXISTS when the login, the e-mail or the server's name was taken meanwhile. */
 int store_user_restore(struct store *s, const char *id, struct err *e);
 /*
- * Forget a removed user, their servers and volumes for good; their uid is free again. fn is shown
- * each volume that now has no record. If the process dies before those are destroyed nothing knows
- * of them any more: destroy first (store_volumes_of_user), then purge, where that matters.
+ * Forget a removed user, their servers and volumes for good; their uid is free again. fn, unless it
+ * is NULL, is shown each volume that now has no record. If the process dies before those are
+ * destroyed nothing knows of them any more: destroy first (store_volumes_of_user), then purge,
+ * where that matters.
  */
 int store_user_purge(struct store *s, const char *id, store_volume_fn fn, void *arg, struct err *e);
 

@@ -4,11 +4,12 @@ import os
 import pathlib
 import socket
 import subprocess
+import time
 
 import psycopg
 import pytest
 
-from hub import leftovers, loops
+from hub import leftovers, loops, wait_until
 
 BAD_LOGINS = [
     "..", ".", "a/b", "../../etc/passwd", "", "-rf", "a" * 300, "Alice", "ALICE", "al ice", "al\tice",
@@ -260,3 +261,87 @@ def test_nothing_of_a_hub_is_left_after_purge(new_hub):
     hub.wait_end()
     assert leftovers(hub) == []
     assert [l for l in loops() if str(hub.dir) in l] == []
+
+
+def test_a_removed_server_that_was_awake_is_forgotten_and_the_next_goes_on(hub):
+    passwords = {login: hub.add(login) for login in ("alice", "bob")}
+    for login, password in passwords.items():
+        hub.connect(login, password).close()
+    hub.dorm("user", "remove", "--yes", "alice")
+    hub.dorm("server", "stop", "bob")
+    with hub.connect("bob", passwords["bob"]) as c:
+        assert c.execute("select 1").fetchone() == (1,)
+
+
+def test_what_was_removed_is_gone_when_its_time_is_over(hub):
+    hub.connect("alice", hub.add("alice")).close()
+    volume = hub.show("alice")["volume id"]
+    hub.dorm("user", "remove", "--yes", "alice")
+    assert list((hub.state / "pool").rglob(f"{volume}.img"))
+    removed = time.time()
+    hub.dorm("down")
+    hub.wait_end()
+    hub.write_conf(conf="undo: 1s")
+    wait_until(lambda: time.time() > removed + 2, "the time to undo is over")
+    hub.start()
+    wait_until(lambda: not list((hub.state / "pool").rglob(f"{volume}.img")), "the volume is destroyed")
+    wait_until(lambda: hub.dorm("undo", "alice", check=False).returncode != 0, "nothing is left to undo")
+    assert hub.dorm("status").returncode == 0
+
+
+def test_a_changed_hub_file_is_taken_up_whole_or_not_at_all(hub):
+    password = hub.add("alice")
+    hub.write_conf(conf="server: {sleep: {after: 1s}}")
+    told = hub.rows("reload", "--dry-run")
+    assert told == [{"key": "server.sleep.after", "was": "15m", "is": "1s", "takes effect": "now"}]
+    hub.rows("reload")
+    hub.connect("alice", password).close()
+    wait_until(lambda: hub.state_of("alice") == "asleep", "it sleeps after a second")
+    hub.write_conf(conf="server: {sleep: {after: 1}}")
+    done = hub.dorm("reload", check=False)
+    assert done.returncode == 78 and "hub.yaml:4" in done.stderr
+    hub.connect("alice", password).close()
+    wait_until(lambda: hub.state_of("alice") == "asleep", "the good file still holds")
+
+
+def test_a_directory_with_somebodys_files_is_not_made_into_a_hub(new_hub):
+    hub = new_hub()
+    precious = hub.state / "precious.txt"
+    precious.write_text("mine")
+    told = hub.start(expect_ready=False)
+    assert hub.wait_end() == 78 and "not empty" in told
+    precious.unlink()
+    hub.start()
+    precious.write_text("mine")
+    kept = hub.dir / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("mine")
+    (hub.state / "logs" / "elsewhere").mkdir(parents=True)
+    subprocess.run(["mount", "--bind", kept, hub.state / "logs" / "elsewhere"], check=True)
+    done = hub.dorm("purge", "--yes", "it", check=False)
+    assert done.returncode != 0 and "mounted" in done.stderr
+    hub.wait_end()
+    assert (kept / "file").read_text() == "mine" and precious.read_text() == "mine"
+    subprocess.run(["umount", hub.state / "logs" / "elsewhere"], check=True)
+    hub.write_conf()
+    hub.start()
+    hub.dorm("purge", "--yes", "it")
+    hub.wait_end()
+    assert precious.read_text() == "mine" and os.listdir(hub.state) == ["precious.txt"]
+    precious.unlink()
+    hub.state.rmdir()
+
+
+def test_descriptors_sent_to_the_control_socket_are_not_kept(hub):
+    def held():
+        return len(os.listdir(f"/proc/{hub.process.pid}/fd"))
+
+    before = held()
+    with open("/dev/null", "rb") as null:
+        for _ in range(30):
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            s.connect(f"{hub.run_dir}/control")
+            socket.send_fds(s, [b"\0\0\0\1\0\0\0\6status\0"], [null.fileno()] * 2)
+            s.close()
+    hub.dorm("status")
+    assert held() <= before + 1

@@ -86,6 +86,21 @@ static struct fleet_want want(const char *id, uint64_t after_ms)
         (void)alarm(0);                              \
     } while (0)
 
+static void nudge(struct loop_timer *t)
+{
+    (void)t;
+}
+
+/* One turn that does not wait. */
+static void turn(void)
+{
+    static struct loop_timer timer;
+    struct err e;
+
+    loop_timer_set(the_loop, &timer, 0, nudge);
+    (void)loop_run_once(the_loop, &e);
+}
+
 static void a_hundred_who_want_the_same_server_start_it_once(void)
 {
     struct waiter w[100] = {0};
@@ -280,6 +295,66 @@ static void a_server_that_sleeps_and_holds_nothing_is_forgotten(void)
     tear_down();
 }
 
+static void forget_told(struct fleet_waiter *w, int *fd, const struct err *e)
+{
+    (void)w, (void)fd, (void)e;
+    fleet_forget(the_fleet, "aaaaaaaaaaaaa");
+}
+
+static void who_is_told_of_its_sleep_may_have_it_forgotten(void)
+{
+    struct fleet_want alice = want("aaaaaaaaaaaaa", 0), bob = want("bbbbbbbbbbbbb", 0);
+    WAITER(a, true);
+    WAITER(b, true);
+    struct fleet_waiter remover = {.told = forget_told};
+    WAITER(stopper, false);
+
+    set_up(10);
+    fleet_wake(the_fleet, &alice, &a.waiter);
+    fake_ready(the_engine, "aaaaaaaaaaaaa");
+    fleet_wake(the_fleet, &bob, &b.waiter);
+    fake_ready(the_engine, "bbbbbbbbbbbbb");
+    fleet_rest(the_fleet, "aaaaaaaaaaaaa", &remover);
+    fake_ended(the_engine, "aaaaaaaaaaaaa", NULL);
+    turn(); /* what was forgotten is freed now */
+    fleet_rest(the_fleet, "bbbbbbbbbbbbb", &stopper.waiter);
+    fake_ended(the_engine, "bbbbbbbbbbbbb", NULL);
+    T_EQ(stopper.told, 1);
+    T_EQ(fleet_count(the_fleet, LIFE_ASLEEP), 1);
+    tear_down();
+}
+
+static void nobody_is_let_in_after_everything_has_gone_down(void)
+{
+    struct fleet_want alice = want("aaaaaaaaaaaaa", 0);
+    WAITER(late, true);
+    unsigned down = 0;
+
+    set_up(10);
+    fleet_down(the_fleet, is_down, &down);
+    T_EQ(down, 1);
+    fleet_wake(the_fleet, &alice, &late.waiter);
+    T_EQ(late.kind, ERR_BUSY);
+    T_EQ(fake_server(the_engine, "aaaaaaaaaaaaa")->starts, 0);
+    tear_down();
+}
+
+static void a_waiter_that_leaves_a_busy_server_lets_it_fall_asleep(void)
+{
+    struct fleet_want alice = want("aaaaaaaaaaaaa", 20);
+    WAITER(first, true);
+    WAITER(second, true);
+
+    set_up(10);
+    fleet_wake(the_fleet, &alice, &first.waiter);
+    fake_ready(the_engine, "aaaaaaaaaaaaa");
+    fake_server(the_engine, "aaaaaaaaaaaaa")->ready = false;
+    fleet_wake(the_fleet, &alice, &second.waiter);
+    fleet_unwait(&second.waiter);
+    TURN_UNTIL(fake_server(the_engine, "aaaaaaaaaaaaa")->stops == 1);
+    tear_down();
+}
+
 /*
  * Random wishes, ends and readiness for a handful of servers: none is ever started while it has a
  * process, and everybody who waits is told in the end.
@@ -339,6 +414,9 @@ int main(void)
     T_RUN(a_postmaster_that_takes_no_connection_yet_is_tried_again);
     T_RUN(what_was_found_running_is_not_started);
     T_RUN(going_down_stops_all_and_lets_nobody_in);
+    T_RUN(who_is_told_of_its_sleep_may_have_it_forgotten);
+    T_RUN(nobody_is_let_in_after_everything_has_gone_down);
+    T_RUN(a_waiter_that_leaves_a_busy_server_lets_it_fall_asleep);
     T_RUN(a_server_that_sleeps_and_holds_nothing_is_forgotten);
     T_RUN(no_history_loses_a_waiter_or_starts_twice);
     return t_end();

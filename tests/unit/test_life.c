@@ -48,7 +48,21 @@ static void a_server_that_does_not_stop_is_killed_until_it_is_gone(void)
     T_EQ(l.deadline_ms, 55000);
     T_EQ(life_step(&l, LIFE_LATE, 55000), LIFE_KILL);
     T_EQ(l.deadline_ms, 65000);
-    T_EQ(life_step(&l, LIFE_ENDED, 60000), LIFE_FAIL);
+    T_EQ(life_step(&l, LIFE_ENDED, 60000), LIFE_SETTLE); /* it was told to sleep, and does */
+    T_EQ(l.state, LIFE_ASLEEP);
+}
+
+static void a_wake_that_takes_too_long_is_killed_and_has_failed(void)
+{
+    struct life l = {.state = LIFE_ASLEEP};
+
+    (void)life_step(&l, LIFE_WANT, 0);
+    T_EQ(life_step(&l, LIFE_LATE, 90000), LIFE_KILL);
+    T_EQ(l.state, LIFE_ABORTING);
+    T_EQ(life_step(&l, LIFE_READY, 90001), LIFE_NOTHING);
+    T_EQ(life_step(&l, LIFE_LATE, 100000), LIFE_KILL);
+    T_EQ(life_step(&l, LIFE_ENDED, 100001), LIFE_FAIL);
+    T_EQ(l.state, LIFE_FAILED);
 }
 
 static void each_failed_wake_doubles_the_time_to_the_next(void)
@@ -117,6 +131,7 @@ int main(void)
     T_RUN(the_first_who_wants_it_starts_it_and_the_second_waits);
     T_RUN(a_session_that_comes_while_it_falls_asleep_is_not_let_in);
     T_RUN(a_server_that_does_not_stop_is_killed_until_it_is_gone);
+    T_RUN(a_wake_that_takes_too_long_is_killed_and_has_failed);
     T_RUN(each_failed_wake_doubles_the_time_to_the_next);
     T_RUN(no_history_starts_it_twice_or_is_awake_without_a_process);
     T_RUN(states_and_events_have_names);

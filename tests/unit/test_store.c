@@ -138,6 +138,8 @@ static void the_lowest_free_uid_is_given_and_a_removed_users_is_kept(void)
     T_EQ(add(s, "h").user.uid, 200005);
     store_rollback(s);
     T_EQ(add(s, "g").user.uid, 200004);
+    T_EQ(store_user_remove(s, a.user.id, 2000, &e), 0);
+    T_EQ(store_user_purge(s, a.user.id, NULL, NULL, &e), 0);
     store_close(s);
 }
 

@@ -1,0 +1,14 @@
+#include "commands.h"
+
+#include "cli/call.h"
+
+const struct cmd cmd_reload = {
+    .name = "reload",
+    .summary = "take up a changed hub file, whole or not at all",
+    .help = "What is awake goes on as it is; a new wake takes the new values.",
+    .example = "sudo dorm reload --dry-run\nsudo dorm reload",
+    .options =
+        (const struct cmd_option[]){{"dry-run", 0, NULL, "dry", "only show what would change"},
+                                    {0}},
+    .run = call_run,
+};
