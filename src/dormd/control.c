@@ -216,7 +216,7 @@ static int restrict_to_self(struct call *c, struct err *e)
         if ((str_is(c->words[i], "login") || str_is(c->words[i], "name")) &&
             !str_is(c->words[i + 1], c->self)) {
             (void)err_set(e, ERR_DENIED, "only root may do this to others than themselves");
-            return err_hint(e, "sudo dorm %s ...", c->words[0]);
+            return err_hint(e, "as root, or with sudo: dorm %s", c->words[0]);
         }
     return 0;
 }
@@ -227,7 +227,7 @@ static int permitted(struct call *c, const struct verb *v, struct err *e)
         return 0;
     if (v->who == VERB_ROOT) {
         (void)err_set(e, ERR_DENIED, "only root may do this");
-        return err_hint(e, "sudo dorm %s ...", v->name);
+        return err_hint(e, "as root, or with sudo: dorm %s", v->name);
     }
     if (c->self[0] == '\0')
         return err_set(e, ERR_DENIED, "your account has no user in this hub");

@@ -195,7 +195,8 @@ static void server_stop(struct call *c)
         return;
     view = fleet_look(c->hub->fleet, a.server.id);
     if (view.sessions > 0)
-        call_remark(c, "%u sessions are ended; the next connection wakes it again", view.sessions);
+        call_remark(c, "%u session%s ended; the next connection wakes it again", view.sessions,
+                    view.sessions == 1 ? " is" : "s are");
     (void)moving_new(c, &a);
     c->waiter.told = stopped;
     fleet_rest(c->hub->fleet, a.server.id, &c->waiter);

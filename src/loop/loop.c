@@ -230,6 +230,7 @@ int loop_run(struct loop *l, struct err *e)
     while (!l->quit)
         if (loop_run_once(l, e) < 0)
             return -1;
+    l->quit = false; /* here, not above: whoever asked before the first turn meant it, too */
     return 0;
 }
 
