@@ -246,6 +246,17 @@ class Gate:
     def status(self):
         return pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
 
+    def settled_fds(self):
+        """How many it has when nothing is under way: the probe that found it ready is closed late."""
+        seen = []
+
+        def settled():
+            seen.append(self.fds())
+            return len(seen) >= 20 and len(set(seen[-20:])) == 1
+
+        until(settled, "the gate is at rest")
+        return seen[-1]
+
     def fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 

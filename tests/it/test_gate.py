@@ -336,7 +336,7 @@ def test_a_client_killed_in_the_middle_ends_its_session(gate):
 def test_no_descriptor_is_left_behind(gate):
     psql(gate, "SELECT 1")
     until(lambda: gate.dormd.count("GATE_CLOSED") == 1, "the session has ended")
-    before = gate.fds()
+    before = gate.settled_fds()
     for i in range(20):
         psql(gate, "SELECT 1")
         refused(gate, password="no")

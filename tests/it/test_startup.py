@@ -295,7 +295,7 @@ def test_the_order_of_libpq_each_request_once(gate):
 
 def test_hanging_up_at_once_leaves_nothing(gate):
     """P01"""
-    before = gate.fds()
+    before = gate.settled_fds()
     for _ in range(200):
         Peer(gate, "plain").raw.close()
     until(lambda: gate.fds() == before, "every descriptor is given back")
