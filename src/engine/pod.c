@@ -149,20 +149,8 @@ static void named(void *owner, int status, const struct err *e)
     pod_up(p);
 }
 
-static void ready(struct pod *p)
+static int name_in_job(struct pod *p, struct err *e)
 {
-    struct err e;
-
-    /* heard enough: its owner could go on talking for as long as it lives */
-    loop_io_stop(p->local->loop, &p->notify_io);
-    if (box_verify(p->local->groups, p->id, p->uid, p->uid, &e) < 0) {
-        pod_fail(p, &e);
-        return;
-    }
-    if (p->named) {
-        pod_up(p);
-        return;
-    }
     p->phase = POD_NAMING;
     p->work = job_start(&(struct job_spec){.loop = p->local->loop,
                                            .what = "name the owner of a new server",
@@ -171,9 +159,25 @@ static void ready(struct pod *p)
                                            .done = named,
                                            .owner = p,
                                            .limit_ms = NAMING_MS},
-                        &e);
-    if (p->work == NULL)
+                        e);
+    return p->work == NULL ? -1 : 0;
+}
+
+static void ready(struct pod *p)
+{
+    struct err e;
+
+    /* heard enough: its owner could go on talking for as long as it lives */
+    loop_io_stop(p->local->loop, &p->notify_io);
+    if (!p->named && name_in_job(p, &e) < 0) {
         pod_fail(p, &e);
+        return;
+    }
+    /* nobody is let in before this; a first start looks while its job gives the owner a name */
+    if (box_verify(p->local->groups, p->id, p->uid, p->uid, &e) < 0)
+        pod_fail(p, &e);
+    else if (p->named)
+        pod_up(p);
 }
 
 static void notified(struct loop_io *io, uint32_t events)
