@@ -16,6 +16,7 @@
 #include "base/inject.h"
 #include "base/str.h"
 
+#include "ext4.h"
 #include "mountinfo.h"
 #include "vol-int.h"
 
@@ -46,7 +47,7 @@ static int open_image(const struct vol_pool *p, const struct vol_attach *want, s
     return image_open(p, want->image, O_RDWR, e);
 }
 
-static int open_point(const char *path, struct err *e)
+int attach_point(const char *path, struct err *e)
 {
     int fd;
 
@@ -62,13 +63,14 @@ static int open_point(const char *path, struct err *e)
 
 /*
  * Is what is mounted at point this image, shown as these ids? The user's directory tells the map:
- * nobody but us can have given it another owner, or another name.
+ * nobody but us can have given it another owner, or another name. 1: it was, but its file system
+ * has given up, and has to be attached anew.
  */
 static int already_there(int point, dev_t dev, const struct stat *image,
                          const struct vol_attach *want, struct err *e)
 {
     struct loopdev_info info;
-    struct statfs fs;
+    struct statvfs fs;
     struct stat pod;
     int r = loopdev_info(dev, &info, e);
 
@@ -76,16 +78,24 @@ static int already_there(int point, dev_t dev, const struct stat *image,
         return -1;
     if (r == 0 || info.backing_dev != image->st_dev || info.backing_ino != image->st_ino)
         return err_set(e, ERR_EXISTS, "something else is mounted at \"%s\"", want->mountpoint);
-    if (fstatat(point, VOL_DIR_POD, &pod, AT_SYMLINK_NOFOLLOW) < 0 || fstatfs(point, &fs) < 0)
-        return err_set_os(e, errno, "could not look into \"%s\"", want->mountpoint);
-    if (pod.st_uid != want->uid || pod.st_gid != want->gid ||
-        !(fs.f_flags & ST_RDONLY) != !(want->flags & VOL_READ_ONLY))
+    r = mnt_is_broken(dev, want->flags & VOL_READ_ONLY, e);
+    if (r < 0)
+        return -1;
+    if (fstatat(point, VOL_DIR_POD, &pod, AT_SYMLINK_NOFOLLOW) < 0 || fstatvfs(point, &fs) < 0)
+        return errno == EIO || r == 1
+                   ? 1
+                   : err_set_os(e, errno, "could not look into \"%s\"", want->mountpoint);
+    if (pod.st_uid != want->uid || pod.st_gid != want->gid)
         return err_set(e, ERR_EXISTS, "volume \"%s\" is mounted at \"%s\" for somebody else",
                        want->image, want->mountpoint);
-    return 0;
+    if (r == 0 && !(fs.f_flag & ST_RDONLY) != !(want->flags & VOL_READ_ONLY))
+        return err_set(e, ERR_EXISTS, "volume \"%s\" is mounted at \"%s\" %s", want->image,
+                       want->mountpoint,
+                       (fs.f_flag & ST_RDONLY) ? "to be read only" : "to be written to");
+    return r;
 }
 
-static int idmap(int mnt, const struct vol_attach *want, struct err *e)
+int attach_idmap(int mnt, const struct vol_attach *want, struct err *e)
 {
     AUTO_CLOSE int namespace = idmap_open(want->uid, want->gid, e);
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
@@ -120,18 +130,63 @@ static int mount_image(int image_fd, int point, const struct vol_attach *want, s
                    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME, e);
     if (mnt < 0)
         return err_prefix(e, "volume \"%s\"", want->image);
-    if (INJECT("vol.mounted", e) < 0 || idmap(mnt, want, e) < 0 || INJECT("vol.mapped", e) < 0)
+    if (INJECT("vol.mounted", e) < 0)
+        return -1;
+    if (!(want->flags & VOL_PLAIN) && attach_idmap(mnt, want, e) < 0)
+        return -1;
+    if (INJECT("vol.mapped", e) < 0)
         return -1;
     if (mnt_place(mnt, point, want->mountpoint, e) < 0 || INJECT("vol.placed", e) < 0)
         return -1;
     return loop.direct ? 0 : 1;
 }
 
+/* A file system that has seen errors is mended before anybody writes into it once more. */
+static int mend(int image_fd, const struct vol_attach *want, struct err *e)
+{
+    bool read_only = want->flags & VOL_READ_ONLY;
+    struct ext4_super super;
+    struct err ignored;
+
+    /* What is no file system at all, mounting it will say in the kernel's words. */
+    if (ext4_super_read(image_fd, want->image, &super, &ignored) < 0)
+        return 0;
+    if (read_only && super.replay) {
+        (void)err_set(e, ERR_INPUT, "volume \"%s\" was in use when it was taken", want->image);
+        return err_hint(e, "read it through a clone");
+    }
+    if (read_only || !super.damaged)
+        return 0;
+    return INJECT("vol.mending", e) < 0 ? -1 : ext4_check(image_fd, want->image, e);
+}
+
+/* 1: nothing is mounted at the mountpoint (any more), 0: what is wanted is, or -1. */
+static int look_at_point(int *point, const struct stat *image, const struct vol_attach *want,
+                         struct err *e)
+{
+    char what[VOL_NAME_MAX + 16];
+    dev_t dev;
+    int r = mnt_is_root(*point, "", &dev);
+
+    if (r < 0)
+        return err_set_os(e, errno, "could not look at \"%s\"", want->mountpoint);
+    if (r == 0)
+        return 1;
+    r = already_there(*point, dev, image, want, e);
+    if (r <= 0)
+        return r;
+    close_fd(point); /* it is in the file system that has to go */
+    (void)snprintf(what, sizeof(what), "volume \"%s\"", want->image);
+    if (mnt_undo(want->mountpoint, dev, what, e) < 0)
+        return -1;
+    *point = attach_point(want->mountpoint, e);
+    return *point < 0 ? -1 : 1;
+}
+
 int vol_attach(const struct vol_pool *p, const struct vol_attach *want, struct err *e)
 {
     AUTO_CLOSE int image_fd = -1, point = -1;
     struct stat image;
-    dev_t dev;
     int r;
 
     if (check_want(want, e) < 0)
@@ -139,15 +194,14 @@ int vol_attach(const struct vol_pool *p, const struct vol_attach *want, struct e
     image_fd = open_image(p, want, &image, e);
     if (image_fd < 0)
         return -1;
-    point = open_point(want->mountpoint, e);
+    point = attach_point(want->mountpoint, e);
     if (point < 0)
         return -1;
-    r = mnt_is_root(point, "", &dev);
-    if (r < 0)
-        return err_set_os(e, errno, "could not look at \"%s\"", want->mountpoint);
-    if (r == 1)
-        return already_there(point, dev, &image, want, e);
-    if (image_claim(image_fd, want->image, want->flags & VOL_READ_ONLY, e) < 0)
+    r = look_at_point(&point, &image, want, e);
+    if (r <= 0)
+        return r;
+    if (image_claim(image_fd, want->image, want->flags & VOL_READ_ONLY, e) < 0 ||
+        mend(image_fd, want, e) < 0)
         r = -1;
     else
         r = mount_image(image_fd, point, want, e);
@@ -219,6 +273,29 @@ int vol_attached(const char *dir, vol_mount_fn fn, void *owner, struct err *e)
         line += len + (line[len] == '\n');
     }
     return 0;
+}
+
+int attached_open(const char *mountpoint, dev_t *ret_dev, struct err *e)
+{
+    AUTO_CLOSE int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct loopdev_info info = {0};
+    dev_t dev;
+    int r;
+
+    if (fd < 0)
+        return err_set_os(e, errno, "could not open \"%s\"", mountpoint);
+    r = mnt_is_root(fd, "", &dev);
+    if (r < 0)
+        return err_set_os(e, errno, "could not look at \"%s\"", mountpoint);
+    if (r == 1)
+        r = loopdev_info(dev, &info, e);
+    if (r < 0)
+        return -1;
+    /* Without a volume there, what follows would be done to the host's own disk. */
+    if (r == 0 || !info.ours)
+        return err_set(e, ERR_OS, "no volume is attached at \"%s\"", mountpoint);
+    *ret_dev = dev;
+    return take_fd(&fd);
 }
 
 int vol_usage(const char *mountpoint, struct vol_space *ret_space, struct err *e)

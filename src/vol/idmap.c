@@ -37,13 +37,18 @@ static int put_map(pid_t pid, const char *file, unsigned inside, unsigned outsid
     return fd_put(AT_FDCWD, path, map, e);
 }
 
-static int map_and_open(pid_t pid, uid_t uid, gid_t gid, struct err *e)
+struct pair {
+    uid_t uid;
+    gid_t gid;
+};
+
+static int map_and_open(pid_t pid, struct pair disk, struct pair host, struct err *e)
 {
     char path[48];
     int fd;
 
-    if (put_map(pid, "uid_map", VOL_DISK_UID, uid, e) < 0 ||
-        put_map(pid, "gid_map", VOL_DISK_GID, gid, e) < 0)
+    if (put_map(pid, "uid_map", disk.uid, host.uid, e) < 0 ||
+        put_map(pid, "gid_map", disk.gid, host.gid, e) < 0)
         return -1;
     (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -52,8 +57,9 @@ static int map_and_open(pid_t pid, uid_t uid, gid_t gid, struct err *e)
     return fd;
 }
 
-int idmap_open(uid_t uid, gid_t gid, struct err *e)
+int idmap_open_from(uid_t disk_uid, gid_t disk_gid, uid_t uid, gid_t gid, struct err *e)
 {
+    struct pair disk = {disk_uid, disk_gid}, host = {uid, gid};
     _Alignas(16) char stack[16 << 10];
     sigset_t all, before;
     pid_t parent = getpid(), pid;
@@ -74,11 +80,16 @@ int idmap_open(uid_t uid, gid_t gid, struct err *e)
         return err_hint(e, "this machine does not let root make user namespaces: "
                            "see sysctl user.max_user_namespaces");
     }
-    fd = map_and_open(pid, uid, gid, e);
+    fd = map_and_open(pid, disk, host, e);
     (void)kill(pid, SIGKILL);
     /* No exit signal was asked for, so the parent's SIGCHLD handling never hears of it. */
     while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
         continue;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     return fd;
+}
+
+int idmap_open(uid_t uid, gid_t gid, struct err *e)
+{
+    return idmap_open_from(VOL_DISK_UID, VOL_DISK_GID, uid, gid, e);
 }

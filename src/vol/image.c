@@ -81,7 +81,7 @@ int image_stat(const struct vol_pool *p, const char *name, struct stat *ret_st, 
 /* ---- sealing and removing ---- */
 
 /* Best effort: what the flag protects from is ourselves, and not every file system has it. */
-static void set_immutable(int fd, bool immutable)
+void image_set_immutable(int fd, bool immutable)
 {
     int flags;
 
@@ -91,23 +91,29 @@ static void set_immutable(int fd, bool immutable)
     (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
+int image_seal(int fd, const char *name, struct err *e)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || ((st.st_mode & 07777) != 0400 && fchmod(fd, 0400) < 0))
+        return err_set_os(e, errno, "could not seal volume \"%s\"", name);
+    if (INJECT("vol.sealing", e) < 0)
+        return -1;
+    image_set_immutable(fd, true);
+    if (fsync(fd) < 0)
+        return err_set_os(e, errno, "could not sync volume \"%s\"", name);
+    return 0;
+}
+
 int vol_seal(const struct vol_pool *p, const char *name, struct err *e)
 {
     AUTO_CLOSE int fd = image_open(p, name, O_RDONLY, e);
-    struct stat st;
 
     if (fd < 0)
         return -1;
     if (image_claim(fd, name, false, e) < 0)
         return err_prefix(e, "could not seal volume \"%s\"", name);
-    if (fstat(fd, &st) < 0 || ((st.st_mode & 07777) != 0400 && fchmod(fd, 0400) < 0))
-        return err_set_os(e, errno, "could not seal volume \"%s\"", name);
-    if (INJECT("vol.sealing", e) < 0)
-        return -1;
-    set_immutable(fd, true);
-    if (fsync(fd) < 0)
-        return err_set_os(e, errno, "could not sync volume \"%s\"", name);
-    return 0;
+    return image_seal(fd, name, e);
 }
 
 int vol_destroy(const struct vol_pool *p, const char *name, struct err *e)
@@ -115,8 +121,13 @@ int vol_destroy(const struct vol_pool *p, const char *name, struct err *e)
     AUTO_CLOSE int fd = -1;
     char file[VOL_FILE_SIZE];
     struct stat st;
-    int there = image_stat(p, name, &st, e);
+    int there;
 
+    /* What a replacement that was killed had yet to name is somebody's snapshot, not part of this.
+     */
+    if (replace_settle(p, name, e) < 0 || grow_forget(p, name, e) < 0)
+        return -1;
+    there = image_stat(p, name, &st, e);
     if (there <= 0)
         return there < 0 ? -1 : image_sync(p, name, e);
     fd = image_open(p, name, O_RDONLY, e);
@@ -124,7 +135,7 @@ int vol_destroy(const struct vol_pool *p, const char *name, struct err *e)
         return -1;
     if (image_claim(fd, name, false, e) < 0)
         return err_prefix(e, "could not delete volume \"%s\"", name);
-    set_immutable(fd, false);
+    image_set_immutable(fd, false);
     if (INJECT("vol.destroying", e) < 0)
         return -1;
     if (unlinkat(p->images_fd, file, 0) < 0)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "base/auto.h"
 #include "base/fd.h"
 #include "base/inject.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 #include "mountinfo.h"
@@ -130,6 +132,65 @@ int mnt_is_root(int dir_fd, const char *path, dev_t *ret_dev)
         return errno == EIO ? dead_root(dir_fd, path, ret_dev) : -1;
     *ret_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
     return (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+struct mount_line {
+    char *text; /* owned */
+    const char *at;
+    size_t len;
+};
+
+/* A line of the kernel's list that shows the file system on dev: it may be mounted at many places,
+ * but has one set of options. 1, 0, or -1. */
+static int find_line(dev_t dev, struct mount_line *ret_line, struct err *e)
+{
+    AUTO_FREE char *text = NULL;
+    AUTO_FREE struct mountinfo *m = mem_new(sizeof(*m));
+
+    if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
+        return -1;
+    for (const char *line = text; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+
+        if (mountinfo_parse(line, len, m) && makedev(m->major, m->minor) == dev) {
+            *ret_line = (struct mount_line){.at = line, .len = len, .text = take_ptr(text)};
+            return 1;
+        }
+        line += len + (line[len] == '\n');
+    }
+    return 0;
+}
+
+int mnt_option(dev_t dev, const char *option, char *at, size_t size, struct err *e)
+{
+    struct mount_line line;
+    int r = find_line(dev, &line, e);
+
+    at[0] = '\0';
+    if (r <= 0)
+        return r;
+    r = mountinfo_option(line.at, line.len, option, at, size) ? 1 : 0;
+    free(line.text);
+    return r;
+}
+
+int mnt_is_broken(dev_t dev, bool read_only, struct err *e)
+{
+    /* The last one is how kernels before 6.15 say the second. */
+    static const char *const signs[] = {"shutdown", "emergency_ro", "ro"};
+    size_t n = sizeof(signs) / sizeof(signs[0]) - (read_only ? 1 : 0);
+    struct mount_line line;
+    char value[16];
+    int r = find_line(dev, &line, e);
+
+    if (r <= 0)
+        return r;
+    r = 0;
+    for (size_t i = 0; i < n; i++)
+        if (mountinfo_option(line.at, line.len, signs[i], value, sizeof(value)))
+            r = 1;
+    free(line.text);
+    return r;
 }
 
 int mnt_undo(const char *path, dev_t dev, const char *what, struct err *e)

@@ -119,6 +119,33 @@ bool mountinfo_parse(const char *text, size_t len, struct mountinfo *ret_mount)
            next(&line, &field) && unescape(field, m->source, sizeof(m->source));
 }
 
+bool mountinfo_option(const char *line, size_t len, const char *option, char *at, size_t size)
+{
+    const char *space = len == 0 ? NULL : memrchr(line, ' ', len);
+    size_t name_len = strlen(option);
+    struct span rest;
+
+    at[0] = '\0';
+    if (space == NULL)
+        return false;
+    rest = (struct span){space + 1, len - (size_t)(space + 1 - line)};
+    while (rest.len > 0) {
+        const char *comma = memchr(rest.at, ',', rest.len);
+        size_t n = comma == NULL ? rest.len : (size_t)(comma - rest.at);
+
+        if (n >= name_len && memcmp(rest.at, option, name_len) == 0 &&
+            (n == name_len || rest.at[name_len] == '=')) {
+            size_t skip = n == name_len ? n : name_len + 1;
+
+            return unescape((struct span){rest.at + skip, n - skip}, at, size);
+        }
+        n += comma != NULL;
+        rest.at += n;
+        rest.len -= n;
+    }
+    return false;
+}
+
 const char *mountinfo_below(const char *path, const char *dir)
 {
     size_t len = strlen(dir);

@@ -17,5 +17,8 @@ struct mountinfo {
 
 /* Parse a line (without its newline). False when it is not one; *ret_mount is then undefined. */
 bool mountinfo_parse(const char *line, size_t len, struct mountinfo *ret_mount);
+/* The value of an option of the file system itself ("" for one without), which are the last field
+ * of the line. False when it is not set, or its value does not fit. */
+bool mountinfo_option(const char *line, size_t len, const char *option, char *at, size_t size);
 /* The last component of path when it lies directly in dir, else NULL. */
 const char *mountinfo_below(const char *path, const char *dir);

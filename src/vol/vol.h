@@ -102,10 +102,64 @@ struct vol_image {
 typedef int (*vol_image_fn)(void *owner, const struct vol_image *image, struct err *e);
 int vol_list(const struct vol_pool *p, vol_image_fn fn, void *owner, struct err *e);
 
+/* A sealed image `as` with the blocks of id as of one moment; id may be attached, then its file
+ * system is as after a power cut (what was synced is in it). VOL_COPY pools refuse an attached one
+ * with ERR_BUSY. *ret_extents: how many extents were shared. */
+int vol_snapshot(const struct vol_pool *p, const char *id, const char *as, uint64_t *ret_extents,
+                 struct err *e);
+/* A sealed image, to be read. */
+int vol_sealed_open(const struct vol_pool *p, const char *name, struct err *e);
+/* See vol_place_replace() in place.h. */
+int vol_replace(const struct vol_pool *p, const char *id, const char *from, const char *keep_as,
+                struct err *e);
+/* Image id, not attached, larger: its file system is checked and fills it. 1: grown, 0: was as
+ * large, -1. Smaller is ERR_INPUT. Done in a clone: a VOL_COPY pool needs room for a copy. */
+int vol_grow(const struct vol_pool *p, const char *id, uint64_t capacity, struct err *e);
+/* The same while it is attached; ERR_BUSY when this kernel does not let us. */
+int vol_grow_attached(const struct vol_pool *p, const char *id, uint64_t capacity,
+                      const char *mountpoint, struct err *e);
+/* Bytes in use in an image that is not attached, by its superblock. */
+int vol_image_space(const struct vol_pool *p, const char *id, struct vol_space *ret, struct err *e);
+/* The raw blocks of image id of one pool as image id of another, holes kept. See vol_place_copy. */
+int vol_copy_image(const struct vol_pool *from, const struct vol_pool *to, const char *id,
+                   struct err *e);
+
+/*
+ * An image whose content comes from elsewhere: a file without a name to write it to, which the
+ * kernel drops unless it is finished; then it is complete and synced before it gets its name. What
+ * is no file system of its size is refused. A name that is there already is left as it is.
+ */
+int vol_import_begin(const struct vol_pool *p, const char *name, struct err *e); /* descriptor */
+int vol_import_finish(const struct vol_pool *p, int fd, const char *name, bool sealed,
+                      struct err *e);
+
+/* ---- the reserve of an image, for when it is full ----
+ *
+ * Blocks that only root may use (made by mkfs) can be opened to a uid; files in "keep" hold back
+ * more blocks and inodes, and can be dropped. Both by mountpoint, while attached, and undone when
+ * there is room again. Each is idempotent. */
+
+enum vol_reserve {
+    VOL_RESERVE_CLOSED, /* the normal state */
+    VOL_RESERVE_OPEN,   /* the uid may use what was root's */
+    VOL_RESERVE_SPENT,  /* and the ballast is gone as well */
+};
+/* Bring it to that state. Closing makes the ballast anew as far as there is room for it; it is
+ * cheap when nothing is missing, and worth a call after each attach: a mount always begins closed,
+ * but the ballast may be gone, or of a smaller volume, or of a time before there was one. */
+int vol_reserve_set(const char *mountpoint, uid_t uid, enum vol_reserve to, struct err *e);
+/* By whose the blocks are now, so CLOSED says nothing about the ballast. */
+int vol_reserve_get(const char *mountpoint, enum vol_reserve *ret, struct err *e);
+/* Give the pool back what was freed in the volume. *ret_bytes: how much. Not supported is 0. */
+int vol_trim(const char *mountpoint, uint64_t *ret_bytes, struct err *e);
+
 /* ---- attach ---- */
 
 enum vol_attach_flag {
-    VOL_READ_ONLY = 1u << 0, /* the only way for a sealed image */
+    /* The only way for a sealed image; not for a snapshot of an attached one: clone that. */
+    VOL_READ_ONLY = 1u << 0,
+    /* With the ids of the disk: for a place that only root gets into. */
+    VOL_PLAIN = 1u << 1,
 };
 
 struct vol_attach {

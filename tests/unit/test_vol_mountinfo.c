@@ -99,6 +99,31 @@ static void only_what_lies_directly_in_the_directory_is_below_it(void)
     T_OK(mountinfo_below("/run/v/", "/run/v") == NULL);
 }
 
+static bool option(const char *line, const char *name, char value[8])
+{
+    return mountinfo_option(line, strlen(line), name, value, 8);
+}
+
+static void an_option_of_the_file_system_is_found_by_its_whole_name(void)
+{
+    static const char line[] =
+        "1 2 7:4 / /ro rw,ro - ext4 /dev/x rw,resuid=2001,ro2,a\\040b=c\\040";
+    char value[8];
+
+    T_OK(option(line, "resuid", value));
+    T_STR(value, "2001");
+    T_OK(option(line, "rw", value));
+    T_STR(value, "");
+    T_OK(!option(line, "ro", value)); /* of this mount, not of the file system */
+    T_OK(!option(line, "resui", value));
+    T_OK(!option(line, "resuid=", value));
+    T_OK(option("- ext4 x resuid=1234567", "resuid", value));
+    T_OK(!option("- ext4 x resuid=12345678", "resuid", value));
+    T_OK(!option("", "resuid", value));
+    T_OK(!option(" ", "resuid", value));
+    T_OK(!option("x resuid=\\000", "resuid", value));
+}
+
 int main(void)
 {
     T_RUN(a_plain_line_is_read);
@@ -110,5 +135,6 @@ int main(void)
     T_RUN(numbers_are_checked);
     T_RUN(read_only_is_a_whole_word_of_the_options);
     T_RUN(only_what_lies_directly_in_the_directory_is_below_it);
+    T_RUN(an_option_of_the_file_system_is_found_by_its_whole_name);
     return t_end();
 }
