@@ -101,6 +101,7 @@ int conf_parse(const char *text, size_t len, const char *name, struct conf **ret
         return fail(&report, problems, e);
     c = conf_new();
     conf_walk(c, root, &report);
+    conf_settle(c, root, &report);
     yaml_free(root);
     if (found.n > 0) {
         conf_free(c);
@@ -139,7 +140,9 @@ void conf_free(struct conf *c)
     for (size_t i = 0; i < c->server.parameter_n; i++)
         free(c->server.parameters[i].value);
     free(c->server.parameters);
+    free(c->server.extra);
     free(c->storage);
+    free(c->volumes);
     free(c);
 }
 

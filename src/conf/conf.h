@@ -13,6 +13,7 @@
 
 struct err;
 struct buf;
+struct conf_row;
 
 enum {
     CONF_FILE_MAX = 1 << 20, /* bytes */
@@ -21,6 +22,8 @@ enum {
     CONF_CLASSES_MAX = 32,
     CONF_PARAMETERS_MAX = 256,
     CONF_NETWORKS_MAX = 64,
+    CONF_CLAIMS_MAX = 16, /* extra disks of a server */
+    CONF_VOLUMES_MAX = 256,
 };
 
 /* Everything wrong with one file, in the order of the file, as far as it was looked at. */
@@ -39,12 +42,43 @@ struct conf_network {
     uint8_t address[16]; /* network byte order, 4 or 16 bytes; the rest, and the host part, are 0 */
 };
 
-enum conf_driver { CONF_DRIVER_IMAGE };
+enum conf_driver { CONF_DRIVER_IMAGE, CONF_DRIVER_DIRECTORY, CONF_DRIVER_NFS };
 
 struct conf_class {
     char name[32];
     enum conf_driver driver;
-    char pool[PATH_MAX]; /* absolute; "" = in the state directory */
+    char pool[PATH_MAX];   /* image: absolute; "" = in the state directory */
+    char path[PATH_MAX];   /* directory: absolute; required */
+    char server[254];      /* nfs: required */
+    char export[PATH_MAX]; /* nfs: absolute; required */
+    char options[128];     /* nfs: of mount(8), "" = ours */
+};
+
+/* Bits: what a claim asks for, what a static volume offers. As in Kubernetes. */
+enum conf_access {
+    CONF_RWO = 1u << 0,  /* ReadWriteOnce: the pods of one server */
+    CONF_RWOP = 1u << 1, /* ReadWriteOncePod: one pod at a time */
+    CONF_ROX = 1u << 2,  /* ReadOnlyMany */
+    CONF_RWX = 1u << 3,  /* ReadWriteMany */
+};
+
+struct conf_claim {
+    char name[128];   /* template: see conf_expand(); without {username} all users share it */
+    char class[32];   /* the first class when the file says none; "" when static_only */
+    bool static_only; /* class: "" was written: only volumes made by hand */
+    uint64_t capacity;
+    unsigned modes;  /* enum conf_access; default CONF_RWO */
+    char mount[256]; /* inside the pod; "" for the server's own claim */
+};
+
+/* A static volume: made by hand, bound to a claim that fits. */
+struct conf_volume {
+    char name[128];
+    uint64_t capacity;
+    unsigned modes;
+    char class[32]; /* "" = none: for claims with class: "" */
+    char host_path[PATH_MAX];
+    char ref_hub[32], ref_name[128]; /* claimRef, its hub filled in; "" = whoever fits first */
 };
 
 struct conf_parameter {
@@ -54,11 +88,14 @@ struct conf_parameter {
 
 struct conf_server {
     unsigned image_major; /* 0 = the newest that is installed */
+    struct conf_claim claim;
+    struct conf_claim *extra; /* owned; extraClaims, in the order of the file */
+    size_t extra_n;
+    bool ephemeral; /* lifecycle: ephemeral */
     struct {
-        char name[128]; /* template: see conf_expand() */
-        char class[32]; /* "" in the file: here it is already the name of the first class */
-        uint64_t capacity;
-    } claim;
+        uint64_t every_ms; /* UINT64_MAX = never */
+        uint32_t keep;
+    } snapshots;
     char superuser[64]; /* template "{username}", or one name for all */
     struct {
         uint64_t memory;
@@ -72,10 +109,12 @@ struct conf_server {
 
 /* One line of `dorm config show`. */
 struct conf_item {
-    char *path;   /* "server.claim.capacity", "storage.ssd.pool" */
+    char *path;   /* "server.claim.capacity", "storage.ssd.pool", "volumes.old-pv.hostPath" */
     char *value;  /* as written in the file, or the default; fit to print */
     char *origin; /* "default" or "hub.yaml:12" */
     bool at_start_only;
+    const struct conf_row *row; /* of the schema: for this folder */
+    const void *at;             /* what value says, borrowed from the struct conf */
 };
 
 struct conf {
@@ -99,6 +138,13 @@ struct conf {
         uint32_t mounted; /* sleeping volumes kept mounted */
     } machine;
     uint64_t undo_ms;
+    struct conf_volume *volumes; /* owned; static ones */
+    size_t volume_n;
+    struct {
+        int minute;            /* of the day, local time; -1 = no schedule */
+        char target[PATH_MAX]; /* absolute; "" = none */
+        uint32_t keep;
+    } backup;
     struct conf_networks {
         struct conf_network at[CONF_NETWORKS_MAX];
         size_t n;

@@ -1,16 +1,10 @@
-/* The hub file the other way: each value with its origin, what a new one changes, and the default.
- */
+/* The hub file the other way: each value with its origin, and what a new file changes. */
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/auto.h"
-#include "base/buf.h"
-#include "base/err.h"
-#include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -24,19 +18,20 @@ static char *show(const char *value)
     return str_show(shown, size, len == 0 ? "\"\"" : value, len == 0 ? 2 : len);
 }
 
-/* Takes value. */
-static void item_push(struct conf *c, const char *path, char *value, const char *origin,
-                      bool at_start_only)
+/* Takes path and value. */
+static struct conf_item *item_push(struct conf *c, char *path, char *value, const char *origin,
+                                   bool at_start_only)
 {
     c->items = mem_resize(c->items, (c->item_n + 1) * sizeof(*c->items));
-    c->items[c->item_n++] =
-        (struct conf_item){mem_copy(path), value, mem_copy(origin), at_start_only};
+    c->items[c->item_n] = (struct conf_item){
+        .path = path, .value = value, .origin = mem_copy(origin), .at_start_only = at_start_only};
+    return &c->items[c->item_n++];
 }
 
 void conf_item_add(struct conf *c, const char *path, const char *value, const char *origin,
                    bool at_start_only)
 {
-    item_push(c, path, show(value), origin, at_start_only);
+    (void)item_push(c, mem_copy(path), show(value), origin, at_start_only);
 }
 
 void conf_items_free(struct conf_item *items, size_t n)
@@ -78,68 +73,106 @@ static const struct conf_item *item_find(const struct conf_item *items, size_t n
     return NULL;
 }
 
-/* The item of a path: what the file said, or else the default. */
-static void complete(struct conf *c, const struct conf_item *said, size_t said_n, const char *path,
-                     const struct conf_row *row)
-{
-    const struct conf_item *item = item_find(said, said_n, path);
-    const char *origin = item == NULL ? "default" : item->origin;
+struct completion {
+    struct conf *conf;
+    const struct conf_item *said;
+    size_t said_n;
+};
 
-    if (row->type == CONF_CLASS) /* empty means the first one: say which */
-        item_push(c, path, show(c->server.claim.class), origin, row->at_start_only);
-    else if (item != NULL)
-        item_push(c, path, mem_copy(item->value), origin, row->at_start_only);
-    else if (row->type == CONF_NETWORKS)
-        item_push(c, path, conf_networks_text(&c->plaintext), origin, row->at_start_only);
-    else
-        item_push(c, path, show(row->fallback), origin, row->at_start_only);
+/* What a value is shown as when the file does not say it, or says it by leaving it empty. */
+static char *value_text(const struct conf_row *row, const void *at)
+{
+    if (at == NULL) /* a setting of PostgreSQL's, which has no default here */
+        return show("");
+    if (row->type == CONF_NETWORKS)
+        return conf_networks_text(at);
+    if (row->type == CONF_MODES)
+        return conf_modes_text(*(const unsigned *)at);
+    if (row->type == CONF_CLASS || row->type == CONF_NAME) /* empty may mean another: say which */
+        return show(at);
+    return show(row->fallback);
 }
 
-static void complete_classes(struct conf *c, const struct conf_item *said, size_t said_n)
+/* The item of a path: what the file said, or else the default. Takes path. */
+static void complete(struct completion *x, const char *said_as, char *path,
+                     const struct conf_row *row, const void *at)
 {
-    for (size_t i = 0; i < c->storage_n; i++)
-        for (size_t k = 0; k < conf_row_n; k++) {
-            const struct conf_row *row = &conf_rows[k];
-            AUTO_FREE char *path = NULL;
+    const struct conf_item *said = item_find(x->said, x->said_n, said_as);
+    bool is_text = said != NULL && row->type != CONF_CLASS && row->type != CONF_NAME;
+    char *value = is_text ? mem_copy(said->value) : value_text(row, at);
+    struct conf_item *item = item_push(x->conf, path, value,
+                                       said == NULL ? "default" : said->origin, row->at_start_only);
 
-            if (!str_starts(row->path, "storage.*."))
+    item->row = row;
+    item->at = at;
+}
+
+static bool is_shown(const struct conf_many *m, const struct conf_row *row, const void *one)
+{
+    const char *key = conf_many_key(m, row);
+    int driver = conf_row_driver(row);
+
+    if (key == NULL || !conf_row_is_leaf(row) || str_is(key, "name")) /* it is in the path */
+        return false;
+    if (str_starts(key, "claimRef."))
+        return *((const struct conf_volume *)one)->ref_name != '\0';
+    return driver < 0 || driver == (int)((const struct conf_class *)one)->driver;
+}
+
+static void complete_many(struct completion *x, const struct conf_many *m)
+{
+    bool numbered = strchr(m->element, '#') != NULL;
+
+    for (size_t i = 0; i < conf_many_n(m, x->conf); i++)
+        for (size_t k = 0; k < conf_row_n; k++) {
+            const char *one = conf_many_get(m, x->conf, i), *key;
+            AUTO_FREE char *number = mem_printf("%zu", i), *said_as = NULL;
+
+            if (!is_shown(m, &conf_rows[k], one))
                 continue;
-            path =
-                mem_printf("storage.%s.%s", c->storage[i].name, row->path + strlen("storage.*."));
-            complete(c, said, said_n, path, row);
+            key = conf_many_key(m, &conf_rows[k]);
+            said_as = mem_printf("%s.%s.%s", m->path, numbered ? number : one, key);
+            complete(x, said_as, mem_printf("%s.%s.%s", m->path, one, key), &conf_rows[k],
+                     one + conf_rows[k].offset);
         }
+}
+
+static void complete_parameters(struct completion *x, const struct conf_row *row)
+{
+    const struct conf_server *s = &x->conf->server;
+
+    for (size_t i = 0; i < s->parameter_n; i++) {
+        char *path = mem_printf("server.parameters.%s", s->parameters[i].name);
+
+        complete(x, path, path, row, NULL);
+    }
 }
 
 void conf_items_complete(struct conf *c)
 {
     struct conf_item *said = take_ptr(c->items);
-    size_t said_n = c->item_n;
+    struct completion x = {c, said, c->item_n};
 
     c->item_n = 0;
     for (size_t k = 0; k < conf_row_n; k++) {
         const struct conf_row *row = &conf_rows[k];
+        const struct conf_many *many = conf_many_of(row->path);
 
-        if (row->type == CONF_CLASSES)
-            complete_classes(c, said, said_n);
-        for (size_t i = 0; row->type == CONF_PARAMETERS && i < c->server.parameter_n; i++) {
-            AUTO_FREE char *path = mem_printf("%s.%s", row->path, c->server.parameters[i].name);
-
-            complete(c, said, said_n, path, row);
-        }
-        if (conf_row_is_leaf(row) && !conf_row_is_free(row))
-            complete(c, said, said_n, row->path, row);
+        if (many != NULL)
+            complete_many(&x, many);
+        else if (row->type == CONF_VALUE)
+            complete_parameters(&x, row);
+        else if (conf_row_is_leaf(row) && !conf_row_is_free(row))
+            complete(&x, row->path, mem_copy(row->path), row, (const char *)c + row->offset);
     }
-    conf_items_free(said, said_n);
+    conf_items_free(said, x.said_n);
 }
 
-static bool is_same(const struct conf *was, const struct conf *now, const struct conf_item *a,
-                    const struct conf_item *b)
+static bool is_same(const struct conf_item *a, const struct conf_item *b)
 {
-    for (size_t k = 0; k < conf_row_n; k++)
-        if (str_is(conf_rows[k].path, a->path))
-            return memcmp((const char *)was + conf_rows[k].offset,
-                          (const char *)now + conf_rows[k].offset, conf_rows[k].size) == 0;
-    return str_is(a->value, b->value);
+    if (a->at == NULL || b->at == NULL)
+        return str_is(a->value, b->value);
+    return memcmp(a->at, b->at, a->row->size) == 0; /* one path is of one row */
 }
 
 size_t conf_changes(const struct conf *was, const struct conf *now, conf_change_fn fn, void *arg)
@@ -150,7 +183,7 @@ size_t conf_changes(const struct conf *was, const struct conf *now, conf_change_
         const struct conf_item *a = &was->items[i],
                                *b = item_find(now->items, now->item_n, a->path);
 
-        if (b != NULL && is_same(was, now, a, b))
+        if (b != NULL && is_same(a, b))
             continue;
         fn(arg, a, b);
         n++;
@@ -161,70 +194,4 @@ size_t conf_changes(const struct conf *was, const struct conf *now, conf_change_
             n++;
         }
     return n;
-}
-
-static const char head[] =
-    "## The hub file of Dormouse. Every key has a default, shown here behind its #; an empty file "
-    "is\n"
-    "## a valid hub. To change a value, remove the # of its line and of the lines it stands "
-    "below.\n"
-    "## \"dorm config check\" says what is wrong with the file, \"dorm config show\" what holds.\n"
-    "## Keys marked (start) take effect when dormd starts, all others on \"dorm reload\".\n";
-
-static bool put_row(struct buf *b, const struct conf_row *row)
-{
-    const char *key = strrchr(row->path, '.');
-    int depth = 0;
-    const char *quote = "";
-    struct conf_networks defaults;
-    char why[VALUE_WHY];
-
-    for (const char *p = row->path; *p != '\0'; p++)
-        depth += *p == '.';
-    key = key == NULL ? row->path : key + 1;
-    if (!buf_printf(b, "%s#%*s# %s%s\n#%*s", depth == 0 ? "#\n" : "", 2 * depth, "", row->help,
-                    row->at_start_only && conf_row_is_leaf(row) ? " (start)" : "", 2 * depth, ""))
-        return false;
-    if (row->type == CONF_PARAMETERS)
-        return buf_printf(b, "%s: {}\n", key);
-    if (!conf_row_is_leaf(row))
-        return buf_printf(b, "%s:\n", str_is(key, "*") ? "standard" : key);
-    if (row->type == CONF_NETWORKS) {
-        AUTO_FREE char *text = NULL;
-
-        (void)conf_value(row, row->fallback, &defaults, why);
-        text = conf_networks_text(&defaults);
-        return buf_printf(b, "%s: %s\n", key, text);
-    }
-    if (*row->fallback == '\0' || strchr(row->fallback, '{') != NULL)
-        quote = "\"";
-    return buf_printf(b, "%s: %s%s%s\n", key, quote, row->fallback, quote);
-}
-
-bool conf_default_text(struct buf *b)
-{
-    if (!buf_put(b, head, sizeof(head) - 1))
-        return false;
-    for (size_t k = 0; k < conf_row_n; k++)
-        if (!str_is(conf_rows[k].path, "server.parameters.*") && !put_row(b, &conf_rows[k]))
-            return false;
-    return true;
-}
-
-int conf_write_default(const char *path, struct err *e)
-{
-    struct stat st;
-    struct buf b;
-    int r = -1;
-
-    if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return 0;
-    buf_init(&b, 1 << 16);
-    if (!conf_default_text(&b))
-        (void)err_set(e, ERR_INTERNAL, "could not write \"%s\": the default is too long", path);
-    else if (fd_write_file(AT_FDCWD, path, 0644, (uid_t)-1, (gid_t)-1, buf_data(&b), buf_len(&b),
-                           e) == 0)
-        r = 1;
-    buf_done(&b);
-    return r;
 }

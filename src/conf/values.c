@@ -15,7 +15,7 @@
 #define DIGITS "0123456789"
 
 /* A text that is known to fit; the rest is zeroed, because two values are compared as bytes. */
-static void put_text(const struct conf_row *row, void *at, const char *text)
+void conf_put_text(const struct conf_row *row, void *at, const char *text)
 {
     size_t n = strlen(text);
 
@@ -23,8 +23,7 @@ static void put_text(const struct conf_row *row, void *at, const char *text)
     memset((char *)at + n, 0, row->size - n);
 }
 
-static int why_not(char why[VALUE_WHY], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static int why_not(char why[VALUE_WHY], const char *fmt, ...)
+int conf_why(char why[VALUE_WHY], const char *fmt, ...)
 {
     va_list ap;
 
@@ -44,9 +43,9 @@ bool conf_is_name(const char *text)
 
 static int parse_name(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
 {
-    if (!conf_is_name(text))
-        return why_not(why, "is not a name: a letter, then a-z, 0-9 or -, at most 31 in all");
-    put_text(row, at, text);
+    if (!conf_is_name(text) && (*text != '\0' || *row->fallback != '\0'))
+        return conf_why(why, "is not a name: a letter, then a-z, 0-9 or -, at most 31 in all");
+    conf_put_text(row, at, text);
     return 0;
 }
 
@@ -55,29 +54,45 @@ static bool is_label(const char *p, size_t n)
     return n >= 1 && n <= 63 && p[0] != '-' && p[n - 1] != '-' && strspn(p, LOWER DIGITS "-") >= n;
 }
 
+/* Is each part one of a domain name? *ret_last is the last of them. */
+static bool is_labels(const char *p, const char **ret_last)
+{
+    for (;;) {
+        size_t n = strcspn(p, ".");
+
+        if (!is_label(p, n))
+            return false;
+        *ret_last = p;
+        if (p[n] == '\0')
+            return true;
+        p += n + 1;
+    }
+}
+
+bool conf_is_domain(const char *lower)
+{
+    const char *last;
+
+    return is_labels(lower, &last) && strspn(last, DIGITS) != strlen(last);
+}
+
 static int parse_domain(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
 {
-    char name[254] = "", *p = name;
+    char name[254] = "";
+    const char *last;
     struct in6_addr address;
 
     if (inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1)
-        return why_not(why, "is an address, not a domain name; see listen.address");
+        return conf_why(why, "is an address, not a domain name; see listen.address");
     if (!str_copy(name, sizeof(name), text))
-        return why_not(why, "is longer than a domain name can be");
+        return conf_why(why, "is longer than a domain name can be");
     for (char *c = name; *c != '\0'; c++)
         *c = (char)tolower((unsigned char)*c);
-    while (*text != '\0') {
-        size_t n = strcspn(p, ".");
-
-        if (!is_label(p, n) || (p[n] == '.' && p[n + 1] == '\0'))
-            return why_not(why, "is not a domain name");
-        if (p[n] == '\0' && strspn(p, DIGITS) == n)
-            return why_not(why, "is not a domain name: its last part is a number");
-        if (p[n] == '\0')
-            break;
-        p += n + 1;
-    }
-    put_text(row, at, name);
+    if (*name != '\0' && !is_labels(name, &last))
+        return conf_why(why, "is not a domain name");
+    if (*name != '\0' && !conf_is_domain(name))
+        return conf_why(why, "is not a domain name: its last part is a number");
+    conf_put_text(row, at, name);
     return 0;
 }
 
@@ -86,10 +101,10 @@ static int parse_number(const struct conf_row *row, const char *text, void *at, 
     uint64_t value;
 
     if (!str_u64(text, &value))
-        return why_not(why, "is not a whole number");
+        return conf_why(why, "is not a whole number");
     if (value < row->least || value > row->most)
-        return why_not(why, "is not between %llu and %llu", (unsigned long long)row->least,
-                       (unsigned long long)row->most);
+        return conf_why(why, "is not between %llu and %llu", (unsigned long long)row->least,
+                        (unsigned long long)row->most);
     if (row->size == sizeof(uint16_t))
         *(uint16_t *)at = (uint16_t)value;
     else
@@ -104,35 +119,8 @@ static int parse_address(const struct conf_row *row, const char *text, void *at,
 
     if (*text != '\0' && inet_pton(AF_INET, text, &address) != 1 &&
         inet_pton(AF_INET6, text, &address) != 1)
-        return why_not(why, "is not an IP address");
-    put_text(row, at, text);
-    return 0;
-}
-
-static int parse_driver(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
-{
-    (void)row;
-    if (str_is(text, "directory") || str_is(text, "nfs"))
-        return why_not(why, "is not supported by this version; use image");
-    if (!str_is(text, "image"))
-        return why_not(why, "is not a driver; use image");
-    *(enum conf_driver *)at = CONF_DRIVER_IMAGE;
-    return 0;
-}
-
-static int parse_path(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
-{
-    size_t n = strlen(text);
-
-    if (n > 0 && text[0] != '/')
-        return why_not(why, "is not an absolute path");
-    if (n >= row->size)
-        return why_not(why, "is longer than a path can be");
-    if (str_is(text, "/"))
-        return why_not(why, "is the root of the file system; give a directory of its own");
-    if (strstr(text, "/../") != NULL || (n >= 3 && str_is(text + n - 3, "/..")))
-        return why_not(why, "has a .. in it; write the path without");
-    put_text(row, at, text);
+        return conf_why(why, "is not an IP address");
+    conf_put_text(row, at, text);
     return 0;
 }
 
@@ -147,44 +135,17 @@ static int parse_image(const struct conf_row *row, const char *text, void *at, c
         return 0;
     }
     if (!str_starts(text, "postgres:"))
-        return why_not(why, "is not an image; use postgres, or postgres:15 for a version");
+        return conf_why(why, "is not an image; use postgres, or postgres:15 for a version");
     n = strspn(major, DIGITS);
     m = major[n] == '.' ? strspn(major + n + 1, DIGITS) : 0;
     if (n == 0 || (major[n] == '.' && m == 0) || major[n + (major[n] == '.') + m] != '\0')
-        return why_not(why, "is not an image; use postgres, or postgres:15 for a version");
+        return conf_why(why, "is not an image; use postgres, or postgres:15 for a version");
     for (size_t i = 0; i < n && value < 1000; i++)
         value = value * 10 + (unsigned)(major[i] - '0');
     if (value < row->least || value > row->most)
-        return why_not(why, "is not a version between %llu and %llu",
-                       (unsigned long long)row->least, (unsigned long long)row->most);
+        return conf_why(why, "is not a version between %llu and %llu",
+                        (unsigned long long)row->least, (unsigned long long)row->most);
     *(unsigned *)at = value;
-    return 0;
-}
-
-static int parse_template(const struct conf_row *row, const char *text, void *at,
-                          char why[VALUE_WHY])
-{
-    bool username = false;
-
-    if (strlen(text) >= row->size)
-        return why_not(why, "is longer than %u characters", row->size - 1);
-    for (const char *p = text; *p != '\0';) {
-        if (str_starts(p, "{username}")) {
-            username = true;
-            p += strlen("{username}");
-        } else if (str_starts(p, "{hub}")) {
-            p += strlen("{hub}");
-        } else if (*p == '{' || *p == '}') {
-            return why_not(why, "has a placeholder other than {username} and {hub}");
-        } else if (strchr(LOWER DIGITS "-_.", *p) == NULL) {
-            return why_not(why, "is not a name: a-z, 0-9, -, _, . and placeholders");
-        } else {
-            p++;
-        }
-    }
-    if (!username)
-        return why_not(why, "does not have {username} in it, so that all users would share one");
-    put_text(row, at, text);
     return 0;
 }
 
@@ -192,8 +153,8 @@ static int parse_template(const struct conf_row *row, const char *text, void *at
 static int parse_class(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
 {
     if (*text != '\0' && !conf_is_name(text))
-        return why_not(why, "is not the name of a class");
-    put_text(row, at, text);
+        return conf_why(why, "is not the name of a class");
+    conf_put_text(row, at, text);
     return 0;
 }
 
@@ -205,11 +166,11 @@ static int parse_superuser(const struct conf_row *row, const char *text, void *a
     if (!str_is(text, "{username}")) {
         if (n == 0 || n > 63 || isdigit((unsigned char)text[0]) ||
             strspn(text, LOWER DIGITS "_") != n)
-            return why_not(why, "is neither {username} nor a name of a-z, 0-9 and _");
+            return conf_why(why, "is neither {username} nor a name of a-z, 0-9 and _");
         if (str_starts(text, "pg_"))
-            return why_not(why, "is a name that PostgreSQL keeps for itself");
+            return conf_why(why, "is a name that PostgreSQL keeps for itself");
     }
-    put_text(row, at, text);
+    conf_put_text(row, at, text);
     return 0;
 }
 
@@ -217,9 +178,9 @@ static int within(const struct conf_row *row, uint64_t value, const char *least,
                   char why[VALUE_WHY])
 {
     if (value < row->least)
-        return why_not(why, "is less than %s", least);
+        return conf_why(why, "is less than %s", least);
     if (row->most != 0 && value > row->most)
-        return why_not(why, "is more than %s", most);
+        return conf_why(why, "is more than %s", most);
     return 0;
 }
 
@@ -268,6 +229,29 @@ static int parse_sleep(const struct conf_row *row, const char *text, void *at, c
     return 0;
 }
 
+static int parse_clock(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
+{
+    const char *colon = strchr(text, ':');
+    size_t n = strspn(text, DIGITS);
+    int hours, minutes;
+
+    (void)row;
+    if (str_is(text, "never")) {
+        *(int *)at = -1;
+        return 0;
+    }
+    if (n < 1 || n > 2 || colon != text + n || strlen(colon) != 3 || strspn(colon + 1, DIGITS) != 2)
+        return conf_why(why, "is not a time of day; write one like \"03:00\", or never");
+    hours = n == 1 ? text[0] - '0' : (text[0] - '0') * 10 + text[1] - '0';
+    minutes = (colon[1] - '0') * 10 + colon[2] - '0';
+    if (hours > 23 || minutes > 59)
+        return conf_why(why, "is not between 00:00 and 23:59");
+    if (n == 1)
+        return conf_why(why, "is not a time of day; did you mean \"0%s\"?", text);
+    *(int *)at = hours * 60 + minutes;
+    return 0;
+}
+
 static int parse_pool(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
 {
     struct conf_pool pool = {0};
@@ -278,7 +262,7 @@ static int parse_pool(const struct conf_row *row, const char *text, void *at, ch
 
         (void)snprintf(digits, sizeof(digits), "%.*s", (int)n, text);
         if (!str_u64(digits, &pool.percent) || pool.percent < 1 || pool.percent > 100 || n > 3)
-            return why_not(why, "is not between 1%% and 100%%");
+            return conf_why(why, "is not between 1%% and 100%%");
     } else if (parse_size(row, text, &pool.bytes, why) < 0) {
         return -1;
     }
@@ -293,20 +277,20 @@ static int parse_range(const struct conf_row *row, const char *text, void *at, c
     char before[24];
 
     if (dash == NULL || (size_t)(dash - text) >= sizeof(before))
-        return why_not(why, "is not a range; write one like 200000-265535");
+        return conf_why(why, "is not a range; write one like 200000-265535");
     (void)snprintf(before, sizeof(before), "%.*s", (int)(dash - text), text);
     if (!str_u64(before, &first) || !str_u64(dash + 1, &last))
-        return why_not(why, "is not a range; write one like 200000-265535");
+        return conf_why(why, "is not a range; write one like 200000-265535");
     if (last < first)
-        return why_not(why, "ends before it starts");
+        return conf_why(why, "ends before it starts");
     if (first < row->least)
-        return why_not(why, "starts below %llu, where the machine's own users are",
-                       (unsigned long long)row->least);
+        return conf_why(why, "starts below %llu, where the machine's own users are",
+                        (unsigned long long)row->least);
     if (last > row->most)
-        return why_not(why, "ends above %llu, the largest id there is",
-                       (unsigned long long)row->most);
+        return conf_why(why, "ends above %llu, the largest id there is",
+                        (unsigned long long)row->most);
     if (last - first + 1 < 256)
-        return why_not(why, "is fewer than 256 ids");
+        return conf_why(why, "is fewer than 256 ids");
     *(struct conf_range *)at = (struct conf_range){(uint32_t)first, (uint32_t)last};
     return 0;
 }
@@ -331,19 +315,31 @@ static int parse_networks(const struct conf_row *row, const char *text, void *at
     return 0;
 }
 
-typedef int (*parse_fn)(const struct conf_row *row, const char *text, void *at,
-                        char why[VALUE_WHY]);
-
 /* Maps have none, and the value of a free key is kept as it is. */
-static const parse_fn parsers[CONF_TYPE_N] = {
-    [CONF_NETWORKS] = parse_networks,   [CONF_NAME] = parse_name,
-    [CONF_DOMAIN] = parse_domain,       [CONF_NUMBER] = parse_number,
-    [CONF_ADDRESS] = parse_address,     [CONF_DRIVER] = parse_driver,
-    [CONF_PATH] = parse_path,           [CONF_IMAGE] = parse_image,
-    [CONF_TEMPLATE] = parse_template,   [CONF_CLASS] = parse_class,
-    [CONF_SUPERUSER] = parse_superuser, [CONF_SIZE] = parse_size,
-    [CONF_CORES] = parse_cores,         [CONF_DURATION] = parse_duration,
-    [CONF_SLEEP] = parse_sleep,         [CONF_POOL] = parse_pool,
+static conf_parse_fn *const parsers[CONF_TYPE_N] = {
+    [CONF_NETWORKS] = parse_networks,
+    [CONF_MODES] = conf_parse_modes,
+    [CONF_NAME] = parse_name,
+    [CONF_DOMAIN] = parse_domain,
+    [CONF_NUMBER] = parse_number,
+    [CONF_ADDRESS] = parse_address,
+    [CONF_DRIVER] = conf_parse_driver,
+    [CONF_PATH] = conf_parse_path,
+    [CONF_MOUNT] = conf_parse_mount,
+    [CONF_HOST] = conf_parse_host,
+    [CONF_OPTIONS] = conf_parse_options,
+    [CONF_IMAGE] = parse_image,
+    [CONF_TEMPLATE] = conf_parse_template,
+    [CONF_OBJECT] = conf_parse_object,
+    [CONF_CLASS] = parse_class,
+    [CONF_SUPERUSER] = parse_superuser,
+    [CONF_SIZE] = parse_size,
+    [CONF_CORES] = parse_cores,
+    [CONF_DURATION] = parse_duration,
+    [CONF_SLEEP] = parse_sleep,
+    [CONF_CLOCK] = parse_clock,
+    [CONF_LIFECYCLE] = conf_parse_lifecycle,
+    [CONF_POOL] = parse_pool,
     [CONF_RANGE] = parse_range,
 };
 

@@ -15,7 +15,6 @@ enum { PARAMETER_MAX = 1024, KEYS_MAX = 16 };
 struct walk {
     struct conf *conf;
     struct report *report;
-    const struct yaml *class; /* borrowed from the tree: where the file names the claim's class */
 };
 
 /* One key of the file, its row, and where its value goes. */
@@ -23,7 +22,7 @@ struct place {
     const struct conf_row *row;
     const struct yaml *key;
     const char *path; /* with free keys filled in */
-    void *base;       /* struct conf, or the class */
+    void *base;       /* struct conf, or the class, claim or volume */
 };
 
 static void refuse(struct walk *w, const struct place *at, const struct yaml *y, const char *why)
@@ -72,8 +71,6 @@ static void walk_text(struct walk *w, const struct place *at, const struct yaml 
         refuse(w, at, y, why);
         return;
     }
-    if (at->row->type == CONF_CLASS)
-        w->class = at->key;
     add_item(w, at, y, y->text);
 }
 
@@ -83,11 +80,6 @@ static void walk_networks(struct walk *w, const struct place *at, const struct y
     AUTO_FREE char *shown = NULL;
     char why[VALUE_WHY];
 
-    if (y->kind != YAML_LIST) {
-        if (expect_text(w, at, y, CONF_NETWORKS))
-            refuse(w, at, y, "is text where a list of networks is expected; put it in [ ]");
-        return;
-    }
     *list = (struct conf_networks){0};
     for (const struct yaml *one = y->first; one != NULL; one = one->next) {
         if (one->kind == YAML_BAD || !expect_text(w, at, one, CONF_NETWORKS))
@@ -104,6 +96,47 @@ static void walk_networks(struct walk *w, const struct place *at, const struct y
     }
     shown = conf_networks_text(list);
     add_item(w, at, y, shown);
+}
+
+static void walk_modes(struct walk *w, const struct place *at, const struct yaml *y)
+{
+    unsigned *modes = (unsigned *)((char *)at->base + at->row->offset);
+    AUTO_FREE char *shown = NULL;
+    char why[VALUE_WHY];
+
+    *modes = 0;
+    if (y->first == NULL)
+        report_add(w->report, y->line, y->column, at->key->text,
+                   "an empty list; give an access mode, as in [ReadWriteOnce]");
+    for (const struct yaml *one = y->first; one != NULL && !report_full(w->report);
+         one = one->next) {
+        unsigned mode = 0;
+
+        if (one->kind == YAML_BAD || !expect_text(w, at, one, CONF_MODES))
+            continue;
+        if (conf_access_mode(at->row, one->text, &mode, why) < 0)
+            refuse(w, at, one, why);
+        *modes |= mode;
+    }
+    shown = conf_modes_text(*modes);
+    add_item(w, at, y, shown);
+}
+
+static void walk_list(struct walk *w, const struct place *at, const struct yaml *y)
+{
+    char why[VALUE_WHY];
+
+    if (y->kind == YAML_LIST) {
+        if (at->row->type == CONF_NETWORKS)
+            walk_networks(w, at, y);
+        else
+            walk_modes(w, at, y);
+        return;
+    }
+    (void)snprintf(why, sizeof(why), "is text where %s is expected; put it in [ ]",
+                   conf_type_noun(at->row->type));
+    if (expect_text(w, at, y, at->row->type))
+        refuse(w, at, y, why);
 }
 
 static bool is_twice(struct walk *w, const struct yaml *map, const struct yaml *key)
@@ -158,41 +191,69 @@ static void walk_map(struct walk *w, const char *row_path, const char *path, con
     }
 }
 
-static void class_add(struct conf *c, const char *name)
+/* Does the map have all keys that it must have? */
+static void expect_keys(struct walk *w, const struct place *at, const struct yaml *y)
 {
-    struct conf_class *class;
-    char why[VALUE_WHY];
+    const char *keys[KEYS_MAX];
+    size_t n = conf_row_keys(at->row->path, keys, KEYS_MAX);
 
-    c->storage = mem_resize(c->storage, (c->storage_n + 1) * sizeof(*c->storage));
-    class = &c->storage[c->storage_n++];
-    *class = (struct conf_class){0};
-    (void)snprintf(class->name, sizeof(class->name), "%s", name);
-    for (size_t i = 0; i < conf_row_n; i++)
-        if (conf_row_is_leaf(&conf_rows[i]) && str_starts(conf_rows[i].path, "storage.*.") &&
-            conf_value(&conf_rows[i], conf_rows[i].fallback, (char *)class + conf_rows[i].offset,
-                       why) < 0)
-            abort(); /* the table contradicts itself */
+    for (size_t i = 0; i < n; i++) {
+        const struct conf_row *row = conf_row(at->row->path, keys[i]);
+
+        if (row->fallback == conf_required && yaml_key(y, keys[i]) == NULL)
+            report_add(w->report, y->line, y->column, at->key->text, "has no %s; give %s", keys[i],
+                       conf_type_noun(row->type));
+    }
+}
+
+static bool is_too_many(struct walk *w, const struct place *at, const struct conf_many *many,
+                        const struct yaml *y)
+{
+    if (conf_many_n(many, w->conf) < many->max)
+        return false;
+    report_add(w->report, y->line, y->column, at->key->text, "more than %zu %s", many->max,
+               many->noun);
+    return true;
 }
 
 static void walk_class(struct walk *w, const struct place *at, const struct yaml *key)
 {
-    struct conf *c = w->conf;
+    const struct conf_many *many = &conf_manies[CONF_MANY_CLASSES];
     AUTO_FREE char *path = NULL;
+    struct conf_class *class;
 
     if (!conf_is_name(key->text)) {
         refuse(w, at, key, "is not the name of a class: a letter, then a-z, 0-9 or -, at most 31");
         return;
     }
-    if (c->storage_n == CONF_CLASSES_MAX) {
-        report_add(w->report, key->line, key->column, at->key->text, "more than %d classes",
-                   CONF_CLASSES_MAX);
+    if (is_too_many(w, at, many, key))
         return;
-    }
-    class_add(c, key->text);
+    class = conf_many_add(many, w->conf);
+    (void)snprintf(class->name, sizeof(class->name), "%s", key->text);
     path = mem_printf("%s.%s", at->path, key->text);
-    walk_value(w,
-               &(struct place){conf_row("storage", "*"), key, path, &c->storage[c->storage_n - 1]},
-               key->value);
+    walk_value(w, &(struct place){conf_row("storage", "*"), key, path, class}, key->value);
+}
+
+/* A list of maps. One that is no map is added all the same, to keep the numbers of the others. */
+static void walk_elements(struct walk *w, const struct place *at, const struct yaml *y)
+{
+    const struct conf_many *many = conf_many_of(at->row->path);
+    size_t i = 0;
+
+    for (const struct yaml *one = y->first; one != NULL && !report_full(w->report);
+         one = one->next, i++) {
+        AUTO_FREE char *path = mem_printf("%s.%zu", at->path, i);
+        struct place place = {conf_row(at->row->path, "#"), at->key, path, NULL};
+
+        if (is_too_many(w, at, many, one))
+            return;
+        place.base = conf_many_add(many, w->conf);
+        if (one->kind == YAML_NONE)
+            report_add(w->report, one->line, one->column, at->key->text,
+                       "an empty element where a map is expected");
+        else
+            walk_value(w, &place, one);
+    }
 }
 
 static void walk_parameter(struct walk *w, const struct place *at, const struct yaml *key)
@@ -241,53 +302,32 @@ static void walk_free_map(struct walk *w, const struct place *at, const struct y
 
 static void walk_value(struct walk *w, const struct place *at, const struct yaml *y)
 {
+    enum conf_type type = at->row->type;
+    enum yaml_kind wanted = type == CONF_CLAIMS || type == CONF_VOLUMES ? YAML_LIST : YAML_MAP;
     char shown[128];
 
     if (y->kind == YAML_BAD)
         return;
-    if (conf_row_is_leaf(at->row)) {
-        if (at->row->type == CONF_NETWORKS)
-            walk_networks(w, at, y);
-        else
-            walk_text(w, at, y);
-        return;
-    }
-    if (y->kind == YAML_LIST)
-        report_add(w->report, y->line, y->column, at->key->text, "a list where %s is expected",
-                   conf_type_noun(at->row->type));
+    if (type == CONF_NETWORKS || type == CONF_MODES)
+        walk_list(w, at, y);
+    else if (conf_row_is_leaf(at->row))
+        walk_text(w, at, y);
     else if (y->kind == YAML_TEXT)
         report_add(w->report, y->line, y->column, at->key->text,
                    "\"%s\" is text where %s is expected",
-                   str_show(shown, sizeof(shown), y->text, strlen(y->text)),
-                   conf_type_noun(at->row->type));
-    else if (at->row->type == CONF_MAP)
-        walk_map(w, at->row->path, at->path, y, at->base); /* none: all in it is commented out */
-    else
+                   str_show(shown, sizeof(shown), y->text, strlen(y->text)), conf_type_noun(type));
+    else if (y->kind != YAML_NONE && y->kind != wanted)
+        report_add(w->report, y->line, y->column, at->key->text, "a %s where %s is expected",
+                   y->kind == YAML_MAP ? "map" : "list", conf_type_noun(type));
+    else if (y->kind == YAML_NONE)
+        return; /* all in it is commented out */
+    else if (wanted == YAML_LIST)
+        walk_elements(w, at, y);
+    else if (type == CONF_MAP) {
+        walk_map(w, at->row->path, at->path, y, at->base);
+        expect_keys(w, at, y);
+    } else
         walk_free_map(w, at, y);
-}
-
-/* What can be said only once all of the file is read. */
-static void settle(struct walk *w)
-{
-    struct conf *c = w->conf;
-    const char *names[CONF_CLASSES_MAX], *nearest;
-    char *class = c->server.claim.class;
-
-    if (c->storage_n == 0)
-        class_add(c, "standard");
-    if (*class == '\0') {
-        (void)snprintf(class, sizeof(c->server.claim.class), "%s", c->storage[0].name);
-        return;
-    }
-    if (conf_class(c, class) != NULL || w->class == NULL)
-        return;
-    for (size_t i = 0; i < c->storage_n; i++)
-        names[i] = c->storage[i].name;
-    nearest = str_nearest(class, names, c->storage_n);
-    report_add(w->report, w->class->value->line, w->class->value->column, w->class->text,
-               "\"%s\" is not a class of storage; %s %s%s", class,
-               nearest == NULL ? "the first is" : "did you mean",
-               nearest == NULL ? c->storage[0].name : nearest, nearest == NULL ? "" : "?");
 }
 
 void conf_walk(struct conf *c, const struct yaml *root, struct report *r)
@@ -299,5 +339,4 @@ void conf_walk(struct conf *c, const struct yaml *root, struct report *r)
     else if (root->kind == YAML_TEXT || root->kind == YAML_LIST)
         report_add(r, root->line, root->column, NULL, "a %s where keys are expected",
                    root->kind == YAML_LIST ? "list" : "text");
-    settle(&w);
 }

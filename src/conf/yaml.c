@@ -342,3 +342,29 @@ void yaml_free(struct yaml *y)
         y = after;
     }
 }
+
+const struct yaml *yaml_key(const struct yaml *y, const char *key)
+{
+    if (y == NULL || y->kind != YAML_MAP)
+        return NULL;
+    for (const struct yaml *k = y->first; k != NULL; k = k->next)
+        if (k->kind == YAML_TEXT && str_is(k->text, key))
+            return k;
+    return NULL;
+}
+
+const struct yaml *yaml_value(const struct yaml *y, const char *key)
+{
+    const struct yaml *k = yaml_key(y, key);
+
+    return k == NULL ? NULL : k->value;
+}
+
+const struct yaml *yaml_nth(const struct yaml *y, size_t i)
+{
+    const struct yaml *one = y == NULL || y->kind != YAML_LIST ? NULL : y->first;
+
+    while (one != NULL && i-- > 0)
+        one = one->next;
+    return one;
+}

@@ -70,6 +70,12 @@ static void an_empty_file_is_a_hub_of_defaults(void)
         T_STR(c->server.claim.name, "postgres-{username}");
         T_STR(c->server.claim.class, "standard");
         T_EQ(c->server.claim.capacity, 1ll << 30);
+        T_EQ(c->server.claim.modes, CONF_RWO);
+        T_OK(!c->server.claim.static_only);
+        T_EQ(c->server.extra_n, 0);
+        T_OK(!c->server.ephemeral);
+        T_EQ(c->server.snapshots.every_ms, 86400 * 1000);
+        T_EQ(c->server.snapshots.keep, 7);
         T_STR(c->server.superuser, "{username}");
         T_EQ(c->server.limits.memory, 512 << 20);
         T_EQ(c->server.limits.cpu_milli, 1000);
@@ -82,6 +88,10 @@ static void an_empty_file_is_a_hub_of_defaults(void)
         T_EQ(c->machine.uids.last, 265535);
         T_EQ(c->machine.mounted, 64);
         T_EQ(c->undo_ms, 7ll * 86400 * 1000);
+        T_EQ(c->volume_n, 0);
+        T_EQ(c->backup.minute, -1);
+        T_STR(c->backup.target, "");
+        T_EQ(c->backup.keep, 14);
         T_EQ(c->plaintext.n, 2);
     }
 }
@@ -96,7 +106,14 @@ static const char every_key[] =
     "    driver: image\n"
     "server:\n"
     "  image: postgres:14.5\n"
-    "  claim: {name: \"{hub}.db_{username}\", class: slow-1, capacity: 2G}\n"
+    "  claim: {name: \"{hub}.db_{username}\", class: slow-1, capacity: 2G,\n"
+    "    accessModes: [RWOP]}\n"
+    "  extraClaims:\n"
+    "  - {name: \"scratch-{username}\", class: ssd, capacity: 5Gi, accessModes: [RWO], mount: "
+    "/mnt/x}\n"
+    "  - {name: all, accessModes: [ReadWriteMany, ROX], mount: /mnt/y, class: ''}\n"
+    "  lifecycle: ephemeral\n"
+    "  snapshots: {every: never, keep: 1}\n"
     "  superuser: owner_1\n"
     "  limits:\n"
     "    memory: 1Gi\n"
@@ -110,6 +127,16 @@ static const char every_key[] =
     "  sleep: {after: never}\n"
     "machine: {pool: 10Gi, uids: 1000-1255, mounted: 0}\n"
     "undo: 0s\n"
+    "volumes:\n"
+    "- name: pv.1\n"
+    "  capacity: 10Gi\n"
+    "  accessModes: [ReadWriteOnce, RWX]\n"
+    "  hostPath: /mnt/data/postgres\n"
+    "  class: ssd\n"
+    "  claimRef: {name: pgdata-finance_0}\n"
+    "- {name: pv2, capacity: 1Mi, accessModes: [ROX], hostPath: /mnt/b, class: '',\n"
+    "   claimRef: {hub: other, name: x}}\n"
+    "backup: {schedule: 03:05, target: /mnt/backup, keep: 2}\n"
     "plaintext: [10.0.0.0/8, \"fd00::/8\"]\n";
 
 static void every_key_arrives_in_its_field(void)
@@ -133,6 +160,10 @@ static void every_key_arrives_in_its_field(void)
     T_STR(s->claim.name, "{hub}.db_{username}");
     T_STR(s->claim.class, "slow-1");
     T_EQ(s->claim.capacity, 2000000000);
+    T_EQ(s->claim.modes, CONF_RWOP);
+    T_OK(s->ephemeral);
+    T_OK(s->snapshots.every_ms == UINT64_MAX);
+    T_EQ(s->snapshots.keep, 1);
     T_STR(s->superuser, "owner_1");
     T_EQ(s->limits.memory, 1ll << 30);
     T_EQ(s->limits.cpu_milli, 500);
@@ -151,23 +182,85 @@ static void every_key_arrives_in_its_field(void)
     T_EQ(c->machine.uids.last, 1255);
     T_EQ(c->machine.mounted, 0);
     T_EQ(c->undo_ms, 0);
+    T_EQ(c->backup.minute, 185);
+    T_STR(c->backup.target, "/mnt/backup");
+    T_EQ(c->backup.keep, 2);
     T_EQ(c->plaintext.n, 2);
     T_EQ(c->plaintext.at[1].family, AF_INET6);
     T_EQ(c->plaintext.at[1].bits, 8);
 }
 
-static void every_row_of_the_schema_is_set_by_that_file(void)
+static void claims_and_volumes_arrive_in_the_order_of_the_file(void)
 {
     AUTO_CONF struct conf *c = parse(every_key);
+    const struct conf_claim *extra = c->server.extra;
+    const struct conf_volume *v = c->volumes;
 
-    for (size_t i = 0; i < conf_row_n; i++)
-        if (conf_row_is_leaf(&conf_rows[i]) && !conf_row_is_free(&conf_rows[i])) {
-            const struct conf_item *it = item(c, conf_rows[i].path);
+    T_EQ(c->server.extra_n, 2);
+    T_STR(extra[0].name, "scratch-{username}");
+    T_STR(extra[0].class, "ssd");
+    T_EQ(extra[0].capacity, 5ll << 30);
+    T_EQ(extra[0].modes, CONF_RWO);
+    T_STR(extra[0].mount, "/mnt/x");
+    T_OK(!extra[0].static_only);
+    T_STR(extra[1].name, "all");
+    T_STR(extra[1].class, "");
+    T_OK(extra[1].static_only);
+    T_EQ(extra[1].capacity, 1ll << 30);
+    T_EQ(extra[1].modes, CONF_RWX | CONF_ROX);
 
-            T_OK(it != NULL && str_starts(it->origin, "hub.yaml:"));
-            T_OK(it != NULL && it->at_start_only == conf_rows[i].at_start_only);
+    T_EQ(c->volume_n, 2);
+    T_STR(v[0].name, "pv.1");
+    T_EQ(v[0].capacity, 10ll << 30);
+    T_EQ(v[0].modes, CONF_RWO | CONF_RWX);
+    T_STR(v[0].host_path, "/mnt/data/postgres");
+    T_STR(v[0].class, "ssd");
+    T_STR(v[0].ref_hub, "sql101");
+    T_STR(v[0].ref_name, "pgdata-finance_0");
+    T_STR(v[1].class, "");
+    T_STR(v[1].ref_hub, "other");
+}
+
+/* A row of the schema and a path of show: "*" and "#" stand for one word without a dot. */
+static bool is_of(const char *path, const char *row)
+{
+    for (; *row != '\0'; row++) {
+        if (*row != '*' && *row != '#') {
+            if (*path++ != *row)
+                return false;
+            continue;
         }
-    T_EQ(c->item_n, 18 + 4 + 4);
+        path += strcspn(path, ".");
+    }
+    return *path == '\0';
+}
+
+static bool is_said(const struct conf *c, const struct conf_row *row)
+{
+    for (size_t i = 0; i < c->item_n; i++)
+        if (is_of(c->items[i].path, row->path) && str_starts(c->items[i].origin, "hub.yaml:") &&
+            c->items[i].at_start_only == row->at_start_only)
+            return true;
+    return false;
+}
+
+static void every_row_of_the_schema_is_set_by_that_file(void)
+{
+    static const char more[] = "storage:\n  dir: {driver: directory, path: /srv}\n  net: {driver: "
+                               "nfs, server: nas, export: /, options: hard}\n";
+    AUTO_CONF struct conf *c = parse(every_key), *classes = parse(more);
+
+    for (size_t i = 0; i < conf_row_n; i++) {
+        const char *path = conf_rows[i].path;
+        /* the name of an element is in the paths of its other values */
+        bool is_name = str_is(path, "volumes.#.name") || str_is(path, "server.extraClaims.#.name");
+
+        if (!conf_row_is_leaf(&conf_rows[i]) || is_name || conf_rows[i].type == CONF_VALUE)
+            continue;
+        if (!is_said(c, &conf_rows[i]) && !is_said(classes, &conf_rows[i]))
+            T_STR(path, "said");
+    }
+    T_EQ(c->item_n, 25 + 4 + 4 + 2 * 4 + 2 * 6);
 }
 
 static void show_names_value_and_origin_in_the_order_of_the_schema(void)
@@ -182,19 +275,52 @@ static void show_names_value_and_origin_in_the_order_of_the_schema(void)
     T_STR(c->items[6].path, "storage.slow-1.driver");
     T_STR(c->items[6].origin, "hub.yaml:7");
     T_STR(item(c, "server.claim.capacity")->value, "2G");
-    T_STR(item(c, "server.parameters.work_mem")->origin, "hub.yaml:17");
+    T_STR(item(c, "server.claim.accessModes")->value, "[ReadWriteOncePod]");
+    T_STR(item(c, "server.extraClaims.scratch-{username}.mount")->value, "/mnt/x");
+    T_STR(item(c, "server.extraClaims.all.mount")->origin, "hub.yaml:14");
+    T_STR(item(c, "server.extraClaims.all.capacity")->origin, "default");
+    T_STR(item(c, "server.extraClaims.all.class")->value, "\"\"");
+    T_STR(item(c, "server.parameters.work_mem")->origin, "hub.yaml:23");
     T_STR(item(c, "server.parameters.search_path")->value, "\"\"");
+    T_STR(item(c, "volumes.pv.1.capacity")->origin, "hub.yaml:32");
+    T_STR(item(c, "volumes.pv.1.accessModes")->value, "[ReadWriteOnce, ReadWriteMany]");
+    T_STR(item(c, "volumes.pv.1.claimRef.hub")->value, "sql101");
+    T_STR(item(c, "volumes.pv.1.claimRef.hub")->origin, "default");
+    T_STR(item(c, "volumes.pv2.claimRef.hub")->value, "other");
     T_STR(item(c, "plaintext")->value, "[10.0.0.0/8, \"fd00::/8\"]");
     T_STR(c->items[c->item_n - 1].path, "plaintext");
 }
 
-static void an_empty_class_shows_as_the_first_one(void)
+static void a_claim_without_a_class_has_the_first_and_one_with_an_empty_class_none(void)
 {
-    AUTO_CONF struct conf *c = parse("storage: {ssd: }\nserver: {claim: {class: ''}}\n");
+    AUTO_CONF struct conf *none = parse("storage: {ssd: }\n"), *empty = NULL;
 
-    T_STR(c->server.claim.class, "ssd");
-    T_STR(item(c, "server.claim.class")->value, "ssd");
-    T_STR(item(c, "server.claim.class")->origin, "hub.yaml:2");
+    T_STR(none->server.claim.class, "ssd");
+    T_OK(!none->server.claim.static_only);
+    T_STR(item(none, "server.claim.class")->value, "ssd");
+    T_STR(item(none, "server.claim.class")->origin, "default");
+    empty = parse("storage: {ssd: }\nserver: {claim: {class: ''}}\n");
+    T_STR(empty->server.claim.class, "");
+    T_OK(empty->server.claim.static_only);
+    T_STR(item(empty, "server.claim.class")->value, "\"\"");
+    T_STR(item(empty, "server.claim.class")->origin, "hub.yaml:2");
+}
+
+static void a_class_shows_the_keys_of_its_driver(void)
+{
+    AUTO_CONF struct conf *c =
+        parse("storage:\n  a: {driver: directory, path: /srv/homes}\n"
+              "  b: {driver: nfs, server: NAS.example.edu, export: /, options: 'vers=4.2,hard'}\n");
+
+    T_EQ(c->storage[0].driver, CONF_DRIVER_DIRECTORY);
+    T_STR(c->storage[0].path, "/srv/homes");
+    T_EQ(c->storage[1].driver, CONF_DRIVER_NFS);
+    T_STR(c->storage[1].server, "nas.example.edu");
+    T_STR(c->storage[1].export, "/");
+    T_STR(c->storage[1].options, "vers=4.2,hard");
+    T_OK(item(c, "storage.a.path") != NULL && item(c, "storage.a.pool") == NULL);
+    T_OK(item(c, "storage.b.export") != NULL && item(c, "storage.b.path") == NULL);
+    T_STR(c->server.claim.class, "a");
 }
 
 static void a_domain_without_an_address_listens_everywhere(void)
@@ -209,8 +335,9 @@ static void a_domain_without_an_address_listens_everywhere(void)
 
 static void maps_of_which_all_is_commented_out_are_maps(void)
 {
-    AUTO_CONF struct conf *c = parse(
-        "listen:\nstorage:\nserver:\n  claim:\n  parameters:\n  # work_mem: 8MB\nmachine: ~\n");
+    AUTO_CONF struct conf *c =
+        parse("listen:\nstorage:\nserver:\n  claim:\n  extraClaims:\n  # - {}\n  parameters:\n"
+              "  # work_mem: 8MB\nmachine: ~\nvolumes:\n");
 
     T_EQ(c->storage_n, 1);
     T_EQ(c->server.parameter_n, 0);
@@ -300,10 +427,47 @@ static void changes_are_of_values_not_of_writing(void)
     buf_done(&b);
 }
 
+static void changes_of_claims_and_volumes_go_by_their_names(void)
+{
+    AUTO_CONF struct conf *was =
+        parse("server: {extraClaims: [{name: \"a-{username}\", mount: /a, capacity: 1Gi},\n"
+              "                       {name: \"b-{username}\", mount: /b}]}\n"
+              "volumes: [{name: v, capacity: 1Gi, accessModes: [RWO], hostPath: /v,\n"
+              "           claimRef: {hub: hub, name: x}},\n"
+              "          {name: u, capacity: 1Gi, accessModes: [RWO], hostPath: /u}]\n");
+    AUTO_CONF struct conf *now = parse(
+        "storage: {standard: }\n"
+        "server: {claim: {class: standard}, extraClaims: [{name: \"b-{username}\", mount: /c},\n"
+        "  {name: \"a-{username}\", class: standard, mount: /a, accessModes: [ReadWriteOnce],\n"
+        "   capacity: 1024Mi}]}\n"
+        "volumes: [{name: v, capacity: 1024Mi, accessModes: [ReadWriteOnce, RWX], hostPath: /v,\n"
+        "           claimRef: {name: x}}]\n");
+    struct buf b;
+
+    buf_init(&b, 4096);
+    T_EQ(conf_changes(was, now, note, &b), 6);
+    T_OK(buf_put_str(&b, ""));
+    T_STR((char *)buf_data(&b), "server.extraClaims.b-{username}.mount: /b -> /c;"
+                                "volumes.v.accessModes: [ReadWriteOnce] -> "
+                                "[ReadWriteOnce, ReadWriteMany];"
+                                "volumes.u.capacity: 1Gi -> ;"
+                                "volumes.u.accessModes: [ReadWriteOnce] -> ;"
+                                "volumes.u.hostPath: /u -> ;volumes.u.class: \"\" -> ;");
+    buf_done(&b);
+}
+
 static void none(void *arg, const struct conf_item *was, const struct conf_item *now)
 {
     (void)arg;
     T_STR(was == NULL ? now->path : was->path, "no change");
+}
+
+static void the_first_class_written_out_is_no_change(void)
+{
+    AUTO_CONF struct conf *was = parse("storage: {ssd: }\n");
+    AUTO_CONF struct conf *now = parse("storage: {ssd: }\nserver: {claim: {class: ssd}}\n");
+
+    T_EQ(conf_changes(was, now, none, NULL), 0);
 }
 
 static void the_default_file_is_an_empty_hub_and_without_its_hashes_the_defaults(void)
@@ -381,13 +545,16 @@ static void the_reference_names_every_key_with_its_default_and_help(void)
     T_OK(fd_read_file(AT_FDCWD, DORM_DOCS "/hub-file.md", 1 << 20, &text, &e) > 0);
     for (size_t i = 0; text != NULL && i < conf_row_n; i++) {
         const struct conf_row *row = &conf_rows[i];
-        const char *tick = row->fallback != NULL && *row->fallback != '\0' ? "`" : "";
-        AUTO_FREE char *line = row->fallback == NULL
-                                   ? mem_printf("`%s`", row->path)
-                                   : mem_printf("| `%s` | %s | %s%s%s | %s | %s |", row->path,
-                                                conf_type_noun(row->type), tick,
-                                                *tick == '\0' ? "empty" : row->fallback, tick,
-                                                row->at_start_only ? "start" : "reload", row->help);
+        bool plain =
+            row->fallback == NULL || *row->fallback == '\0' || row->fallback == conf_required;
+        const char *tick = plain ? "" : "`";
+        AUTO_FREE char *line =
+            row->fallback == NULL
+                ? mem_printf("`%s`", row->path)
+                : mem_printf("| `%s` | %s | %s%s%s | %s | %s |", row->path,
+                             conf_type_noun(row->type), tick,
+                             *row->fallback == '\0' ? "empty" : row->fallback, tick,
+                             row->at_start_only ? "start" : "reload", row->help);
 
         if (strstr(text, line) == NULL && !(row->type == CONF_MAP && row->fallback == NULL))
             T_STR("missing in hub-file.md", line);
@@ -409,6 +576,7 @@ static void the_example_of_the_reference_is_a_hub(void)
         *end = '\0';
         c = parse(start + 8);
         T_EQ(c->server.limits.cpu_milli, 500);
+        T_EQ(c->volume_n, 1);
     }
 }
 
@@ -416,15 +584,19 @@ int main(void)
 {
     T_RUN(an_empty_file_is_a_hub_of_defaults);
     T_RUN(every_key_arrives_in_its_field);
+    T_RUN(claims_and_volumes_arrive_in_the_order_of_the_file);
     T_RUN(every_row_of_the_schema_is_set_by_that_file);
     T_RUN(show_names_value_and_origin_in_the_order_of_the_schema);
-    T_RUN(an_empty_class_shows_as_the_first_one);
+    T_RUN(a_claim_without_a_class_has_the_first_and_one_with_an_empty_class_none);
+    T_RUN(a_class_shows_the_keys_of_its_driver);
     T_RUN(a_domain_without_an_address_listens_everywhere);
     T_RUN(maps_of_which_all_is_commented_out_are_maps);
     T_RUN(quoted_text_stays_text_and_numbers_may_be_text);
     T_RUN(a_network_holds_its_addresses_and_their_mapped_form);
     T_RUN(placeholders_are_replaced_once);
     T_RUN(changes_are_of_values_not_of_writing);
+    T_RUN(changes_of_claims_and_volumes_go_by_their_names);
+    T_RUN(the_first_class_written_out_is_no_change);
     T_RUN(the_default_file_is_an_empty_hub_and_without_its_hashes_the_defaults);
     T_RUN(the_default_file_is_written_once_and_loads);
     T_RUN(the_reference_names_every_key_with_its_default_and_help);

@@ -83,12 +83,8 @@ static void values_that_cannot_be_right_are_refused_with_their_place(void)
          "hub.yaml:1:20: postgres: \"65536\" is not between 1 and 65535"},
         {"listen: {address: localhost}",
          "hub.yaml:1:19: address: \"localhost\" is not an IP address"},
-        {"storage: {a: {driver: nfs}}",
-         "hub.yaml:1:23: driver: \"nfs\" is not supported by this version; use image"},
-        {"storage: {a: {driver: directory}}",
-         "hub.yaml:1:23: driver: \"directory\" is not supported by this version; use image"},
         {"storage: {a: {driver: img}}",
-         "hub.yaml:1:23: driver: \"img\" is not a driver; use image"},
+         "hub.yaml:1:23: driver: \"img\" is not a driver; use image, directory or nfs"},
         {"storage: {a: {pool: mnt}}", "hub.yaml:1:21: pool: \"mnt\" is not an absolute path"},
         {"storage: {a: {pool: /}}",
          "hub.yaml:1:21: pool: \"/\" is the root of the file system; give a "
@@ -195,7 +191,8 @@ static void unknown_and_repeated_keys_are_refused(void)
 {
     static const struct refusal refusals[] = {
         {"listen:\n  adress: x\n", "hub.yaml:2:3: adress: unknown key; did you mean address?"},
-        {"backups: {}", "hub.yaml:1:1: backups: unknown key"},
+        {"backups: {}", "hub.yaml:1:1: backups: unknown key; did you mean backup?"},
+        {"kubernetes: {}", "hub.yaml:1:1: kubernetes: unknown key"},
         {"claim: {}", "hub.yaml:1:1: claim: unknown key"},
         {"\"*\": {}", "hub.yaml:1:1: *: unknown key"},
         {"listen.postgres: 1", "hub.yaml:1:1: listen.postgres: unknown key"},
