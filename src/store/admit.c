@@ -1,4 +1,4 @@
-/* admit.c: users with their server and volume, and what may change about them. */
+/* admit.c: users with their server and its data, and what may change about them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +10,9 @@
 static int copy(char *at, size_t size, const char *what, const char *s, struct err *e)
 {
     s = s == NULL ? "" : s;
-    if (!str_utf8(s, strlen(s)))
-        return err_set(e, ERR_INPUT, "the %s is not valid UTF-8", what);
-    if (!str_copy(at, size, s))
-        return err_set(e, ERR_INPUT, "the %s is longer than %zu bytes", what, size - 1);
+    if (store_text_check(what, s, size, e) < 0)
+        return -1;
+    memcpy(at, s, strlen(s) + 1);
     return 0;
 }
 
@@ -36,12 +35,14 @@ static int fill_server(const struct store_user_new *new, struct store_server *v,
 static int fill_volume(const struct store_user_new *new, struct store_volume *v, struct err *e)
 {
     v->capacity = new->capacity;
+    v->modes = new->modes == 0 ? STORE_RWO : new->modes;
     v->created = new->now;
-    if (new->capacity == 0 || new->capacity > INT64_MAX)
-        return err_set(e, ERR_INPUT, "a volume cannot have %" PRIu64 " bytes", new->capacity);
-    if (COPY(v->claim, "claim", new->claim) < 0 || COPY(v->class, "storage class", new->class) < 0)
+    if (COPY(v->claim, "claim", new->claim) < 0 ||
+        COPY(v->class, "storage class", new->class) < 0 ||
+        COPY(v->template, "template's name", new->template) < 0 ||
+        COPY(v->component, "component", "postgres") < 0)
         return -1;
-    return COPY(v->template, "template's name", new->template);
+    return volume_check(v, e);
 }
 
 /* Everything that can be known to be wrong without asking the record. */
@@ -61,7 +62,8 @@ static int fill(const struct store_user_new *new, struct store_account *a, struc
     if (COPY(u->display, "display name", new->display) < 0 ||
         COPY(u->verifier, "verifier", new->verifier) < 0)
         return -1;
-    if (fill_server(new, &a->server, e) < 0 || fill_volume(new, &a->volume, e) < 0)
+    if (fill_server(new, &a->server, e) < 0 ||
+        (new->volume == NULL &&fill_volume(new, &a->volume, e) < 0))
         return -1;
     rand_id(u->id);
     rand_id(a->server.id);
@@ -138,15 +140,30 @@ static int insert(struct store *s, const struct store_account *a, struct err *e)
 {
     const struct store_user *u = &a->user;
     const struct store_server *v = &a->server;
-    const struct store_volume *w = &a->volume;
 
     if (sql_run(s, e, Q_USER_ADD, "sssssisii", u->id, u->login, u->email, u->display, u->verifier,
                 (int64_t)u->counter, store_role_name(u->role), (int64_t)u->uid, u->created) < 0 ||
         sql_run(s, e, Q_SERVER_ADD, "ssssisi", v->id, v->owner, v->name, store_kind_name(v->kind),
                 (int64_t)v->image, v->superuser, v->created) < 0)
         return refused(s, u, e);
-    return sql_run(s, e, Q_VOLUME_ADD, "sssssii", w->id, w->server, w->claim, w->class, w->template,
-                   (int64_t)w->capacity, w->created);
+    return 0;
+}
+
+/* The server's data: a new volume, or that static one. */
+static int insert_data(struct store *s, struct store_account *a, const char *volume, struct err *e)
+{
+    struct store_disk d = {.place = 0};
+
+    if (volume != NULL) {
+        if (volume_take(s, volume, a->server.id, &a->volume, e) < 0)
+            return -1;
+    } else if (volume_free_claim(s, a->volume.claim, e) < 0 ||
+               volume_insert(s, &a->volume, e) < 0) {
+        return -1;
+    }
+    memcpy(d.server, a->server.id, ID_SIZE);
+    memcpy(d.volume, a->volume.id, ID_SIZE);
+    return disk_insert(s, &d, e);
 }
 
 int store_user_add(struct store *s, const struct store_user_new *new,
@@ -163,17 +180,13 @@ int store_user_add(struct store *s, const struct store_user_new *new,
         r = find_uid(s, new->uid_first, new->uid_last, &a.user.uid, e);
     if (r == 0)
         r = insert(s, &a, e);
+    if (r == 0)
+        r = insert_data(s, &a, new->volume, e);
     if (op_end(s, r, e) < 0)
         return err_prefix(e, "could not add the user \"%s\"", a.user.login);
     if (ret_account != NULL)
         *ret_account = a;
     return 0;
-}
-
-/* A change of one row by its id. */
-static int change(struct store *s, const char *what, const char *id, int changed, struct err *e)
-{
-    return op_end(s, changed == 0 ? store_nobody(what, id, e) : changed, e) < 0 ? -1 : 0;
 }
 
 int store_user_set_password(struct store *s, const char *id, const char *verifier, uint64_t counter,
@@ -184,40 +197,32 @@ int store_user_set_password(struct store *s, const char *id, const char *verifie
                        STORE_VERIFIER_SIZE - 1);
     if (op_begin(s, e) < 0)
         return -1;
-    return change(s, "user with the id", id,
-                  sql_run(s, e, Q_PASSWORD, "ssi", id, verifier, (int64_t)counter), e);
+    return store_changed(s, "user with the id", id,
+                         sql_run(s, e, Q_PASSWORD, "ssi", id, verifier, (int64_t)counter), e);
 }
 
 int store_user_set_disabled(struct store *s, const char *id, bool disabled, struct err *e)
 {
     if (op_begin(s, e) < 0)
         return -1;
-    return change(s, "user with the id", id, sql_run(s, e, Q_DISABLE, "si", id, (int64_t)disabled),
-                  e);
+    return store_changed(s, "user with the id", id,
+                         sql_run(s, e, Q_DISABLE, "si", id, (int64_t)disabled), e);
 }
 
 int store_server_set_named(struct store *s, const char *id, bool named, struct err *e)
 {
     if (op_begin(s, e) < 0)
         return -1;
-    return change(s, "server with the id", id,
-                  sql_run(s, e, Q_SERVER_NAMED, "si", id, (int64_t)named), e);
+    return store_changed(s, "server with the id", id,
+                         sql_run(s, e, Q_SERVER_NAMED, "si", id, (int64_t)named), e);
 }
 
 int store_server_set_awake(struct store *s, const char *id, int64_t last_awake, struct err *e)
 {
     if (op_begin(s, e) < 0)
         return -1;
-    return change(s, "server with the id", id, sql_run(s, e, Q_SERVER_AWAKE, "si", id, last_awake),
-                  e);
-}
-
-int store_volume_set_phase(struct store *s, const char *id, enum store_phase phase, struct err *e)
-{
-    if (op_begin(s, e) < 0)
-        return -1;
-    return change(s, "volume with the id", id,
-                  sql_run(s, e, Q_VOLUME_PHASE, "ss", id, store_phase_name(phase)), e);
+    return store_changed(s, "server with the id", id,
+                         sql_run(s, e, Q_SERVER_AWAKE, "si", id, last_awake), e);
 }
 
 static int rename_both(struct store *s, const struct store_user *u, const char *login,

@@ -10,6 +10,10 @@
 static const char *const role_words[STORE_ROLE_N] = {STORE_ROLES(X)};
 static const char *const kind_words[STORE_KIND_N] = {STORE_KINDS(X)};
 static const char *const phase_words[STORE_PHASE_N] = {STORE_PHASES(X)};
+static const char *const why_words[STORE_WHY_N] = {STORE_WHYS(X)};
+#undef X
+#define X(name, word) [STORE_DID_##name] = word,
+static const char *const deed_words[STORE_DEED_N] = {STORE_DEEDS(X)};
 #undef X
 
 const char *store_role_name(enum store_role role)
@@ -25,6 +29,28 @@ const char *store_kind_name(enum store_kind kind)
 const char *store_phase_name(enum store_phase phase)
 {
     return phase_words[phase];
+}
+
+const char *store_why_name(enum store_why why)
+{
+    return why_words[why];
+}
+
+const char *store_deed_name(enum store_deed deed)
+{
+    return deed_words[deed];
+}
+
+char *store_modes_text(unsigned modes, char at[32])
+{
+    static const char *const words[] = {"RWO", "RWOP", "ROX", "RWX"};
+    size_t n = 0;
+
+    at[0] = '\0';
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if ((modes & 1u << i) != 0)
+            n += (size_t)snprintf(at + n, 32 - n, "%s%s", n == 0 ? "" : ",", words[i]);
+    return at;
 }
 
 bool store_role_parse(const char *word, enum store_role *ret_role)

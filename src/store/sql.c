@@ -164,6 +164,27 @@ int op_end(struct store *s, int r, struct err *e)
     return -1;
 }
 
+int store_changed(struct store *s, const char *what, const char *id, int changed, struct err *e)
+{
+    return op_end(s, changed == 0 ? store_nobody(what, id, e) : changed, e) < 0 ? -1 : 0;
+}
+
+int store_text_check(const char *what, const char *s, size_t size, struct err *e)
+{
+    size_t len = strnlen(s, size);
+
+    if (len == size)
+        return err_set(e, ERR_INPUT, "the %s is longer than %zu bytes", what, size - 1);
+    if (!str_utf8(s, len))
+        return err_set(e, ERR_INPUT, "the %s is not valid UTF-8", what);
+    return 0;
+}
+
+const char *store_ref(const char *id)
+{
+    return id[0] == '\0' ? NULL : id;
+}
+
 int store_begin(struct store *s, struct err *e)
 {
     assert(!s->batch);

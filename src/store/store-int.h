@@ -73,6 +73,17 @@ int op_end(struct store *s, int r, struct err *e);
 int row_user(sqlite3_stmt *st, int at, struct store_user *ret_user, struct err *e);
 int row_server(sqlite3_stmt *st, int at, struct store_server *ret_server, struct err *e);
 int row_volume(sqlite3_stmt *st, int at, struct store_volume *ret_volume, struct err *e);
+int row_disk(sqlite3_stmt *st, int at, struct store_disk *ret_disk, struct err *e);
+int row_snapshot(sqlite3_stmt *st, int at, struct store_snapshot *ret_snapshot, struct err *e);
+int row_undo(sqlite3_stmt *st, int at, struct store_undo *ret_undo, struct err *e);
+bool row_text(sqlite3_stmt *st, int column, char *at, size_t size); /* NULL is "" */
+/* The row cannot have been written by us; its id, or its name, is in column at. */
+int row_damaged(const char *what, sqlite3_stmt *st, int at, struct err *e);
+
+/* ERR_INPUT when s is not UTF-8 or does not fit into size bytes. */
+int store_text_check(const char *what, const char *s, size_t size, struct err *e);
+/* Ends an operation that changed one row by its id, or none: then there is none with that id. */
+int store_changed(struct store *s, const char *what, const char *id, int changed, struct err *e);
 
 /* "no user ...": ERR_NOT_FOUND with what was asked for made fit to print. */
 int store_nobody(const char *what, const char *asked, struct err *e);
@@ -80,3 +91,18 @@ int store_nobody(const char *what, const char *asked, struct err *e);
 int store_taken(struct store *s, const struct store_user *u, struct err *e);
 /* Is it the login of a user or the name of a server? 1 or 0. */
 int store_name_taken(struct store *s, const char *name, struct err *e);
+/* It exists and is not removed. */
+int store_server_here(struct store *s, const char *id, struct err *e);
+
+/* NULL for "": who belongs to nobody has no row that it refers to. */
+const char *store_ref(const char *id);
+
+/* Parts of an operation, to be called between op_begin and op_end. */
+int volume_check(const struct store_volume *v, struct err *e);
+int volume_insert(struct store *s, const struct store_volume *v, struct err *e);
+/* The same or, if it is taken, the first free of claim-2, claim-3 ... */
+int volume_free_claim(struct store *s, char claim[STORE_CLAIM_SIZE], struct err *e);
+/* An available static volume becomes that of the server; read again. */
+int volume_take(struct store *s, const char *id, const char *server,
+                struct store_volume *ret_volume, struct err *e);
+int disk_insert(struct store *s, const struct store_disk *d, struct err *e);

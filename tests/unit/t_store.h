@@ -57,7 +57,7 @@ static inline struct store_user_new wish(const char *login)
                                    .uid_last = 265535,
                                    .image = 17,
                                    .superuser = login,
-                                   .claim = "postgres-x",
+                                   .claim = login,
                                    .class = "standard",
                                    .template = "empty",
                                    .capacity = 1u << 30,

@@ -65,6 +65,8 @@ static void a_wrong_wish_leaves_nothing_behind(void)
     REFUSED(capacity, 0, ERR_INPUT, "0 bytes");
     REFUSED(capacity, UINT64_MAX, ERR_INPUT, "bytes");
     REFUSED(claim, long_text, ERR_INPUT, "claim");
+    REFUSED(claim, NULL, ERR_INPUT, "claim's name is empty");
+    REFUSED(modes, 16, ERR_INPUT, "access modes");
     REFUSED(uid_last, 1, ERR_INPUT, "range of uids");
     T_EQ(store_count(s, &n, &e), 0);
     T_EQ(n.users + n.servers, 0);
@@ -234,7 +236,6 @@ static void each_field_that_may_change_is_changed(void)
     T_EQ(store_user_set_disabled(s, a.user.id, true, &e), 0);
     T_EQ(store_server_set_named(s, a.server.id, true, &e), 0);
     T_EQ(store_server_set_awake(s, a.server.id, 5000, &e), 0);
-    T_EQ(store_volume_set_phase(s, a.volume.id, STORE_BOUND, &e), 0);
     s = reopen(s);
     T_EQ(store_user_by_id(s, a.user.id, &a.user, &e), 0);
     T_EQ(store_server_by_id(s, a.server.id, &a.server, &e), 0);
@@ -243,12 +244,10 @@ static void each_field_that_may_change_is_changed(void)
     T_EQ(a.user.counter, 7);
     T_OK(a.user.disabled && a.server.named);
     T_EQ(a.server.last_awake, 5000);
-    T_EQ(a.volume.phase, STORE_BOUND);
     memset(long_text, 'x', sizeof(long_text) - 1);
     long_text[sizeof(long_text) - 1] = '\0';
     FAILS(store_user_set_password(s, a.user.id, long_text, 0, &e), ERR_INPUT, "verifier");
     FAILS(store_server_set_named(s, "x", true, &e), ERR_NOT_FOUND, "no server");
-    FAILS(store_volume_set_phase(s, "x", STORE_BOUND, &e), ERR_NOT_FOUND, "no volume");
     store_close(s);
 }
 

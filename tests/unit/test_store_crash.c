@@ -49,7 +49,7 @@ static int add(struct store *s, unsigned number)
                                  .uid_last = 4000000,
                                  .image = 17,
                                  .superuser = "x",
-                                 .claim = "c",
+                                 .claim = login,
                                  .capacity = 1,
                                  .now = 1};
 
@@ -255,9 +255,10 @@ static void an_empty_file_of_a_crashed_first_start_becomes_a_record(void)
 
 static void an_older_record_is_brought_up_to_date_and_a_copy_is_kept(void)
 {
-    const char *steps[] = {store_schema.steps[0], "ALTER TABLE users ADD COLUMN phone TEXT",
+    const char *steps[] = {store_schema.steps[0], store_schema.steps[1],
+                           "ALTER TABLE users ADD COLUMN phone TEXT",
                            "CREATE TABLE half (x); CREATE TABLE users (wrong)"};
-    struct store_schema two = {steps, 2}, three = {steps, 3};
+    struct store_schema three = {steps, 3}, four = {steps, 4};
     struct store *s;
     int64_t n = 0;
 
@@ -265,16 +266,16 @@ static void an_older_record_is_brought_up_to_date_and_a_copy_is_kept(void)
     s = open_store();
     T_EQ(add(s, 1), 0);
     store_close(s);
-    T_EQ(store_open_as(path, &three, &s, &e), -1);
-    T_OK(strstr(e.msg, "from version 1 to 3: step 3") != NULL);
-    T_EQ(store_open_as(path, &two, &s, &e), 0); /* the failed attempt left the old one */
+    T_EQ(store_open_as(path, &four, &s, &e), -1);
+    T_OK(strstr(e.msg, "from version 2 to 4: step 4") != NULL);
+    T_EQ(store_open_as(path, &three, &s, &e), 0); /* the failed attempt left the old one */
     T_EQ(sql_number(s, "SELECT count(phone) + count(*) FROM users", &n, &e), 0);
     T_EQ(n, 1);
     store_close(s);
-    T_EQ(store_open_as(path, &two, &s, &e), 0); /* nothing to do any more */
+    T_EQ(store_open_as(path, &three, &s, &e), 0); /* nothing to do any more */
     store_close(s);
-    refused_untouched(ERR_MISSING, "its version is 2, this one knows 1");
-    (void)snprintf(path, sizeof(path), "%s/record.db.v1", dir);
+    refused_untouched(ERR_MISSING, "its version is 3, this one knows 2");
+    (void)snprintf(path, sizeof(path), "%s/record.db.v2", dir);
     s = open_store();
     T_EQ(users(s), 1);
     store_close(s);
@@ -298,7 +299,7 @@ static int fill_one_by_one(void)
 
     (void)signal(SIGXFSZ, SIG_IGN);
     s = open_store();
-    limit_files(400000);
+    limit_files(800000);
     while (n < 10000 && add(s, n) == 0)
         n++;
     T_EQ(e.kind, ERR_NO_SPACE);
@@ -326,7 +327,7 @@ static int fill_in_a_batch(void)
     s = open_store();
     T_EQ(add(s, 0), 0);
     T_EQ(sqlite3_exec(s->db, "PRAGMA cache_size = 10", NULL, NULL, NULL), SQLITE_OK);
-    limit_files(400000);
+    limit_files(800000);
     T_EQ(store_begin(s, &e), 0);
     while (n < 10000 && add(s, n) == 0)
         n++;
