@@ -7,9 +7,12 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/auto.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "cli/call.h"
 #include "cli/cli.h"
+#include "cli/table.h"
 
 /* One line of standard input, byte by byte: what comes after it is not ours to swallow. */
 static int read_line(char *at, size_t size, struct err *e)
@@ -90,8 +93,8 @@ int ask_password(char at[ASK_PASSWORD], struct err *e)
     return n < 0 ? err_prefix(e, "no password") : 0;
 }
 
-int ask_to_remove(const struct cli *c, const struct call_words *w, const char *prompt,
-                  const char *word, char *at, size_t size, struct err *e)
+int ask_first(const struct cli *c, const struct call_words *w, const char *prompt, const char *word,
+              char *at, size_t size, struct err *e)
 {
     struct call_words dry = *w;
 
@@ -99,13 +102,28 @@ int ask_to_remove(const struct cli *c, const struct call_words *w, const char *p
     if (call_dormd(c, &dry, CALL_ENDS_DONE, e) < 0)
         return -1;
     if (!isatty(STDIN_FILENO)) {
-        (void)err_set(e, ERR_INPUT, "nothing was removed: there is no terminal to ask at");
+        (void)err_set(e, ERR_INPUT, "nothing was changed: there is no terminal to ask at");
         return err_hint(e, "say it with --yes");
     }
     (void)fputs(prompt, stderr);
     if (read_line(at, size, e) < 0)
-        return err_prefix(e, "nothing was removed");
+        return err_prefix(e, "nothing was changed");
     if (word != NULL && !str_is(at, word))
-        return err_set(e, ERR_INPUT, "nothing was removed: that is not \"%s\"", word);
+        return err_set(e, ERR_INPUT, "nothing was changed: that is not \"%s\"", word);
     return 0;
+}
+
+int ask_then_call(const struct cli *c, struct call_words *w, const char *word, const char *what,
+                  struct err *e)
+{
+    AUTO_FREE char *shown = table_harmless(word);
+    AUTO_FREE char *prompt = mem_printf("Type %s to %s: ", shown, what);
+    char answer[256];
+
+    if (cli_value(c, "yes") == NULL) {
+        if (ask_first(c, w, prompt, word, answer, sizeof(answer), e) < 0)
+            return -1;
+        call_words_add(w, "yes", "1");
+    }
+    return call_dormd(c, w, CALL_ENDS_DONE, e);
 }

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
 #include "cli/cli.h"
 #include "cli/hub.h"
 #include "cli/table.h"
@@ -50,13 +53,35 @@ static int failed(const struct ipc_msg *m, struct err *e)
     return err_hint(e, "%s", m->field[2].at);
 }
 
-/* 1: the answer goes on, 0: it is complete, -1: dormd says no. */
+int call_words_absolute(struct call_words *w, const char *key, char **ret_owned, struct err *e)
+{
+    char here[4096];
+
+    for (size_t i = 1; i + 1 < w->n; i += 2) {
+        const char *typed = w->at[i + 1];
+
+        if (!str_is(w->at[i], key) || typed[0] == '/')
+            continue;
+        if (typed[0] == '\0') /* an unset variable must not mean the directory we stand in */
+            return err_set(e, ERR_INPUT, "the path of the %s is empty", key);
+        if (getcwd(here, sizeof(here)) == NULL)
+            return err_set_os(e, errno, "could not tell where \"%s\" is", typed);
+        *ret_owned = mem_printf("%s/%s", str_is(here, "/") ? "" : here, typed);
+        w->at[i + 1] = *ret_owned;
+        return 0;
+    }
+    return 0;
+}
+
+/* 1: the answer goes on, 0: it is complete, -1: dormd says no. t is NULL when nobody looks. */
 static int answer(const struct cli *c, struct table *t, const struct ipc_msg *m, struct err *e)
 {
     const char *texts[IPC_FIELDS];
 
     for (size_t i = 0; i < m->n; i++)
         texts[i] = m->field[i].at;
+    if (t == NULL && (m->type == IPC_COLUMNS || m->type == IPC_ROW || m->type == IPC_SAY))
+        return 1;
     if (m->type == IPC_COLUMNS)
         table_columns(t, texts, m->n);
     else if (m->type == IPC_ROW)
@@ -98,26 +123,46 @@ static int converse(const struct cli *c, int fd, enum call_end end, struct table
     return more;
 }
 
-int call_dormd(const struct cli *c, const struct call_words *w, enum call_end end, struct err *e)
+static int ask(const struct cli *c, const struct call_words *w, int *ret_fd, struct err *e)
 {
     AUTO_CLOSE int fd = -1;
-    struct table t;
     struct buf b;
     int r = -1;
 
     if (hub_connect(c, &fd, e) < 0)
         return -1;
-    table_init(&t, stdout, c->output);
     buf_init(&b, IPC_MAX);
     if (!ipc_format(&b, IPC_CALL, w->at[0], w->at + 1, w->n - 1))
         (void)err_set(e, ERR_INPUT, "what was typed is too long to be meant");
-    else if (ipc_send_now(fd, &b, e) == 0)
-        r = converse(c, fd, end, &t, e);
+    else
+        r = ipc_send_now(fd, &b, e);
+    buf_done(&b);
+    if (r == 0)
+        *ret_fd = take_fd(&fd);
+    return r;
+}
+
+int call_dormd(const struct cli *c, const struct call_words *w, enum call_end end, struct err *e)
+{
+    AUTO_CLOSE int fd = -1;
+    struct table t;
+    int r;
+
+    if (ask(c, w, &fd, e) < 0)
+        return -1;
+    table_init(&t, stdout, c->output);
+    r = converse(c, fd, end, &t, e);
     if (r == 0 || t.head_done || t.cells_n > 0)
         table_end(&t);
     table_done(&t);
-    buf_done(&b);
     return r;
+}
+
+int call_unseen(const struct cli *c, const struct call_words *w, struct err *e)
+{
+    AUTO_CLOSE int fd = -1;
+
+    return ask(c, w, &fd, e) < 0 ? -1 : converse(c, fd, CALL_ENDS_DONE, NULL, e);
 }
 
 int call_run(struct cli *c, struct err *e)

@@ -7,7 +7,7 @@
 
 struct cli;
 
-enum { CALL_WORDS = 40 };
+enum { CALL_WORDS = 63 }; /* with the verb, what one message can carry */
 
 /* A verb, then key, value, key, value. Borrows all. */
 struct call_words {
@@ -18,6 +18,11 @@ struct call_words {
 /* The command's name as verb, and all that was given for its arguments and options. */
 void call_words_of(struct call_words *w, const struct cli *c);
 void call_words_add(struct call_words *w, const char *key, const char *value);
+/*
+ * dormd does not stand in our directory: let the value of this key, if it is there, be an absolute
+ * path. *ret_owned is NULL or what the words now borrow.
+ */
+int call_words_absolute(struct call_words *w, const char *key, char **ret_owned, struct err *e);
 
 enum call_end {
     CALL_ENDS_DONE, /* an answer that just stops is a failure */
@@ -25,6 +30,8 @@ enum call_end {
 };
 
 int call_dormd(const struct cli *c, const struct call_words *w, enum call_end end, struct err *e);
+/* The same, showing nothing of the answer: only whether dormd fails it. */
+int call_unseen(const struct cli *c, const struct call_words *w, struct err *e);
 /* What most commands are: call_words_of(), call_dormd(). */
 int call_run(struct cli *c, struct err *e);
 

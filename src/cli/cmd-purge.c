@@ -16,8 +16,8 @@ static int run(struct cli *c, struct err *e)
 
     call_words_of(&w, c);
     if (cli_value(c, "yes") == NULL) {
-        if (ask_to_remove(c, &w, "Type the name of the hub to remove it: ", cli_value(c, "name"),
-                          answer, sizeof(answer), e) < 0)
+        if (ask_first(c, &w, "Type the name of the hub to remove it: ", cli_value(c, "name"),
+                      answer, sizeof(answer), e) < 0)
             return -1;
         if (cli_value(c, "name") == NULL)
             call_words_add(&w, "name", answer);

@@ -18,8 +18,11 @@
 static void put_usage(struct buf *b, const struct cmd *cmd)
 {
     put(b, "%s", cmd->name);
-    for (const struct cmd_arg *a = cmd->args; a != NULL && a->name != NULL; a++)
-        put(b, a->optional ? " [%s]" : " %s", a->name);
+    for (const struct cmd_arg *a = cmd->args; a != NULL && a->name != NULL; a++) {
+        const char *more = cmd->many && a[1].name == NULL ? " ..." : "";
+
+        put(b, a->optional ? " [%s%s]" : " %s%s", a->name, more);
+    }
     if (cmd->rest != NULL)
         put(b, " [%s ...]", cmd->rest);
 }
@@ -36,18 +39,47 @@ static void put_options(struct buf *b, const struct cmd_option *options)
     }
 }
 
+static void put_line(struct buf *b, const struct cmd *cmd)
+{
+    struct buf usage;
+
+    buf_init(&usage, 1000);
+    put_usage(&usage, cmd);
+    put(b, "  %-33.*s  %s\n", (int)buf_len(&usage), (const char *)buf_data(&usage), cmd->summary);
+    buf_done(&usage);
+}
+
+/* "user" of "user add"; commands of one word are one group. */
+static size_t group_len(const char *name)
+{
+    const char *space = strchr(name, ' ');
+
+    return space == NULL ? 0 : (size_t)(space - name);
+}
+
+static bool same_group(const char *a, const char *b)
+{
+    return group_len(a) == group_len(b) && strncmp(a, b, group_len(a)) == 0;
+}
+
+void help_group(struct buf *b, const char *group)
+{
+    put(b, "usage: dorm %s COMMAND [ARGUMENTS] [OPTIONS]\n\n", group);
+    for (size_t i = 0; i < command_n; i++)
+        if (group_len(commands[i]->name) == strlen(group) &&
+            strncmp(commands[i]->name, group, strlen(group)) == 0)
+            put_line(b, commands[i]);
+    put(b, "\nMore about one, with an example: dorm %s COMMAND --help\n", group);
+}
+
 void help_all(struct buf *b)
 {
     put(b, "Dormouse: a PostgreSQL server for every user, asleep until they connect.\n\n"
            "usage: dorm COMMAND [ARGUMENTS] [OPTIONS]\n\n");
     for (size_t i = 0; i < command_n; i++) {
-        struct buf usage;
-
-        buf_init(&usage, 1000);
-        put_usage(&usage, commands[i]);
-        put(b, "  %-28.*s  %s\n", (int)buf_len(&usage), (const char *)buf_data(&usage),
-            commands[i]->summary);
-        buf_done(&usage);
+        if (i > 0 && !same_group(commands[i - 1]->name, commands[i]->name))
+            put(b, "\n");
+        put_line(b, commands[i]);
     }
     put(b, "\noptions of every command:\n");
     put_options(b, global_options);
@@ -156,6 +188,8 @@ void help_completion_bash(struct buf *b)
            "        case $two in\n");
     put_names_of(b, "LOGIN", "user list");
     put_names_of(b, "SERVER", "server list");
+    put_names_of(b, "VOLUME", "volume list");
+    put_names_of(b, "BACKUP", "backup list");
     put(b, "        esac\n"
            "    fi\n"
            "    COMPREPLY=($(compgen -W \"$words\" -- \"$now\"))\n"

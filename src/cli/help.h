@@ -5,5 +5,7 @@ struct buf;
 struct cmd;
 
 void help_all(struct buf *b);
+/* The commands that begin with this word. */
+void help_group(struct buf *b, const char *group);
 void help_command(struct buf *b, const struct cmd *cmd);
 void help_completion_bash(struct buf *b);

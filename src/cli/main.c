@@ -10,15 +10,17 @@
 
 enum { HELP_MAX = 64 << 10 };
 
-static void print_help(const struct cmd *cmd, FILE *out)
+static void print_help(const struct cli *c, FILE *out)
 {
     struct buf b;
 
     buf_init(&b, HELP_MAX);
-    if (cmd == NULL)
+    if (c->group != NULL)
+        help_group(&b, c->group);
+    else if (c->cmd == NULL)
         help_all(&b);
     else
-        help_command(&b, cmd);
+        help_command(&b, c->cmd);
     (void)fwrite(buf_data(&b), 1, buf_len(&b), out);
     buf_done(&b);
 }
@@ -34,11 +36,11 @@ static int run(int argc, const char *const *argv, struct err *e)
         return 0;
     }
     if (c.cmd == NULL && !c.help) {
-        print_help(NULL, stderr);
+        print_help(&c, stderr);
         return err_set(e, ERR_INPUT, "a command is missing");
     }
     if (c.help) {
-        print_help(c.cmd, stdout);
+        print_help(&c, stdout);
         return 0;
     }
     return c.cmd->run(&c, e);

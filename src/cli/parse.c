@@ -28,6 +28,13 @@ static const char *first_word(char at[WORD], const char *name)
     return at;
 }
 
+static bool in_group(const char *name, const char *group)
+{
+    size_t n = strlen(group);
+
+    return strncmp(name, group, n) == 0 && name[n] == ' ';
+}
+
 /* "user" alone, or with something after it that is none of its commands. */
 static int no_such_in_group(const char *group, const char *word, struct err *e)
 {
@@ -39,7 +46,7 @@ static int no_such_in_group(const char *group, const char *word, struct err *e)
         const char *name = commands[i]->name;
         size_t used = strlen(all);
 
-        if (!str_starts(name, group) || name[strlen(group)] != ' ')
+        if (!in_group(name, group))
             continue;
         names[n] = name + strlen(group) + 1;
         (void)snprintf(all + used, sizeof(all) - used, "%s%s", n == 0 ? "" : ", ", names[n]);
@@ -68,6 +75,14 @@ static int no_such(const char *word, struct err *e)
     if (nearest != NULL)
         return err_hint(e, "did you mean: dorm %s", nearest);
     return err_hint(e, "all commands: dorm --help");
+}
+
+bool cli_is_group(const char *word)
+{
+    for (size_t i = 0; i < command_n; i++)
+        if (in_group(commands[i]->name, word))
+            return true;
+    return false;
 }
 
 const struct cmd *cli_find(int argc, const char *const *argv, int *ret_words, struct err *e)
@@ -215,13 +230,20 @@ static int missing(const struct cli *c, const struct cmd_arg *arg, struct err *e
     return err_hint(e, "for example: %.*s", (int)strcspn(c->cmd->example, "\n"), c->cmd->example);
 }
 
+static int one_too_many(const struct cli *c, const char *word, struct err *e)
+{
+    char typed[WORD];
+
+    (void)err_set(e, ERR_INPUT, "\"%s\" is one argument too many", shown(typed, word));
+    return err_hint(e, "see: dorm %s --help", c->cmd->name);
+}
+
 /* Everything after the command's words. */
 static int parse_words(struct cli *c, int argc, const char *const *argv, struct err *e)
 {
     const struct cmd_arg *args = c->cmd->args;
     size_t given = 0;
     bool literal = false;
-    char typed[WORD];
 
     for (int i = 0; i < argc; i++) {
         if (c->cmd->rest != NULL && args[given].name == NULL) {
@@ -237,11 +259,12 @@ static int parse_words(struct cli *c, int argc, const char *const *argv, struct 
             if (!literal && (words = parse_option(c, argc - i, argv + i, e)) < 0)
                 return -1;
             i += words - 1;
-        } else if (args == NULL || args[given].name == NULL) {
-            (void)err_set(e, ERR_INPUT, "\"%s\" is one argument too many", shown(typed, argv[i]));
-            return err_hint(e, "see: dorm %s --help", c->cmd->name);
-        } else {
+        } else if (args != NULL && args[given].name != NULL) {
             c->args[given++] = argv[i];
+        } else if (c->cmd->many && c->more_n < CLI_MORE) {
+            c->more[c->more_n++] = argv[i];
+        } else {
+            return one_too_many(c, argv[i], e);
         }
     }
     if (!c->help && args != NULL && args[given].name != NULL && !args[given].optional)
@@ -263,6 +286,12 @@ int cli_parse(struct cli *c, int argc, const char *const *argv, struct err *e)
     }
     if (argc == 0)
         return 0;
+    if (argc == 2 && (str_is(argv[1], "--help") || str_is(argv[1], "-h")) &&
+        cli_is_group(argv[0])) {
+        c->group = argv[0];
+        c->help = true;
+        return 0;
+    }
     c->cmd = cli_find(argc, argv, &words, e);
     return c->cmd == NULL ? -1 : parse_words(c, argc - words, argv + words, e);
 }

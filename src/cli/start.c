@@ -72,21 +72,25 @@ static int too_slow(const char *state, struct err *e)
 
 /* ---- systemd ---- */
 
-/* The exit code of systemctl, or -1. */
-static int systemctl(const char *const *argv, struct err *e)
+int start_and_wait(const char *program, const char *const *argv, struct err *e)
 {
     int status = 0;
     pid_t pid = fork();
 
     if (pid < 0)
-        return err_set_os(e, errno, "could not start systemctl");
+        return err_set_os(e, errno, "could not start \"%s\"", program);
     if (pid == 0) {
-        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+        (void)execvp(program, (char *const *)(uintptr_t)argv);
         _exit(127);
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+static int systemctl(const char *const *argv, struct err *e)
+{
+    return start_and_wait(argv[0], argv, e);
 }
 
 /* systemd tells when the process is there, the socket when it answers: ask until it does. */
@@ -139,7 +143,7 @@ int start_forget(const struct cli *c, const char *state, struct err *e)
 
 /* ---- by ourselves ---- */
 
-static int find_dormd(char **ret_path, struct err *e)
+int start_find_dormd(char **ret_path, struct err *e)
 {
     const char *dir = getenv("DORM_LIB");
     char own[4096];
@@ -261,7 +265,7 @@ static int start_by_hand(const struct cli *c, const char *state, struct err *e)
     AUTO_CLOSE int log_fd = -1, read_end = -1, write_end = -1;
     int ends[2];
 
-    if (find_dormd(&path, e) < 0)
+    if (start_find_dormd(&path, e) < 0)
         return -1;
     if (mkdir(state, 0711) < 0 && errno != EEXIST)
         return err_set_os(e, errno, "could not make the state directory \"%s\"", state);

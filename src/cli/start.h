@@ -9,5 +9,10 @@ struct cli;
 int start_hub(const struct cli *c, const char *state, struct err *e);
 /* After the hub has ended: systemd does not start it again at boot. */
 int start_forget(const struct cli *c, const char *state, struct err *e);
+/* The dormd that belongs to this dorm. The caller frees. */
+int start_find_dormd(char **ret_path, struct err *e);
+/* Run a program (found in PATH without a slash), ours its terminal, and wait. Its exit code, or -1.
+ */
+int start_and_wait(const char *program, const char *const *argv, struct err *e);
 /* Where this hub's dormd logs, for a hint. Static. */
 const char *start_log_of(const char *state);

@@ -183,8 +183,79 @@ static void help_and_completion_name_every_command(void)
     T_OK(strstr(words, "        user) words=\"add list show ") != NULL);
     T_OK(strstr(words, "\"server psql\"") != NULL);
     T_OK(strstr(words, "user list -q -o name") != NULL);
+    T_OK(strstr(words, "        volume) words=\"list show ") != NULL);
+    T_OK(strstr(words, "volume list -q -o name") != NULL);
     buf_done(&help);
     buf_done(&completion);
+}
+
+static void the_last_argument_of_some_may_be_many(void)
+{
+    const char *argv[300] = {"volume", "delete"};
+
+    T_EQ(PARSE("volume", "delete", "a", "--yes", "b", "--", "--c"), 0);
+    T_STR(cli_value(&c, "volume"), "a");
+    T_EQ(c.more_n, 2);
+    T_STR(c.more[0], "b");
+    T_STR(c.more[1], "--c");
+    T_EQ(PARSE("backup", "create", "--all"), 0);
+    T_EQ(c.more_n, 0);
+    for (int i = 2; i < 300; i++)
+        argv[i] = "v";
+    T_EQ(cli_parse(&c, 2 + 1 + CLI_MORE, argv, &e), 0);
+    T_EQ(c.more_n, CLI_MORE);
+    T_EQ(cli_parse(&c, 2 + 1 + CLI_MORE + 1, argv, &e), -1);
+    T_STR(e.msg, "\"v\" is one argument too many");
+}
+
+static void what_a_new_command_misses_is_named(void)
+{
+    static const struct {
+        const char *words[4], *message;
+    } all[] = {{{"server", "reset"}, "SERVER is missing"},
+               {{"server", "remove"}, "SERVER is missing"},
+               {{"volume", "show"}, "VOLUME is missing"},
+               {{"volume", "resize", "v"}, "SIZE is missing"},
+               {{"volume", "move"}, "VOLUME is missing"},
+               {{"volume", "snapshot"}, "VOLUME is missing"},
+               {{"volume", "restore", "v"}, "SNAPSHOT is missing"},
+               {{"snapshot", "create"}, "SERVER is missing"},
+               {{"snapshot", "restore", "alice"}, "SNAPSHOT is missing"},
+               {{"snapshot", "delete", "alice"}, "SNAPSHOT is missing"},
+               {{"backup", "restore"}, "BACKUP is missing"},
+               {{"volume", "move", "v", "--to"}, "option --to needs CLASS after it"},
+               {{"volume", "list", "x"}, "\"x\" is one argument too many"}};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        size_t n = 0;
+
+        while (n < 4 && all[i].words[n] != NULL)
+            n++;
+        T_EQ(t_parse(all[i].words, n), -1);
+        T_STR(e.msg, all[i].message);
+    }
+}
+
+static void a_group_has_help_of_its_own(void)
+{
+    struct buf b;
+    const char *text;
+
+    T_EQ(PARSE("volume", "--help"), 0);
+    T_OK(c.help && c.cmd == NULL);
+    T_STR(c.group, "volume");
+    T_EQ(PARSE("status", "-h"), 0);
+    T_OK(c.help && c.group == NULL);
+    T_EQ(PARSE("volum", "--help"), -1);
+    T_OK(cli_is_group("server") && !cli_is_group("serve") && !cli_is_group("status"));
+    buf_init(&b, 1 << 16);
+    help_group(&b, "volume");
+    text = text_of(&b);
+    T_OK(str_starts(text, "usage: dorm volume COMMAND"));
+    T_OK(strstr(text, "  volume delete [VOLUME ...]  ") != NULL);
+    T_OK(strstr(text, "  volume resize VOLUME SIZE  ") != NULL);
+    T_OK(strstr(text, "snapshot create") == NULL && strstr(text, "server") == NULL);
+    buf_done(&b);
 }
 
 static void the_commands_of_a_group_stand_together(void)
@@ -212,6 +283,9 @@ int main(void)
     T_RUN(help_is_given_before_anything_is_missed);
     T_RUN(every_command_has_help_with_an_example);
     T_RUN(help_and_completion_name_every_command);
+    T_RUN(the_last_argument_of_some_may_be_many);
+    T_RUN(what_a_new_command_misses_is_named);
+    T_RUN(a_group_has_help_of_its_own);
     T_RUN(the_commands_of_a_group_stand_together);
     return t_end();
 }
