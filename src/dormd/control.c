@@ -200,7 +200,8 @@ void call_job(struct call *c, const char *what, int (*run)(void *call, struct er
 
 static const struct verb *find_verb(const char *name)
 {
-    const struct verb *const tables[] = {verbs_user, verbs_server, verbs_hub};
+    const struct verb *const tables[] = {verbs_user,     verbs_server, verbs_volume,
+                                         verbs_snapshot, verbs_hub,    verbs_backup};
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct verb *v = tables[i]; v->name != NULL; v++)

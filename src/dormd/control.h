@@ -36,7 +36,8 @@ struct verb {
 };
 
 /* Every verb there is, ended by a NULL name. */
-extern const struct verb verbs_user[], verbs_server[], verbs_hub[];
+extern const struct verb verbs_user[], verbs_server[], verbs_volume[], verbs_snapshot[],
+    verbs_hub[], verbs_backup[];
 
 struct control *control_open(struct hub *h, struct err *e);
 void control_free(struct control *c);

@@ -7,6 +7,7 @@
 
 #include "base/auto.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "dormd/people.h"
@@ -23,8 +24,13 @@ int demo_first_time(struct hub *h, struct err *e)
 
     if (known != 0)
         return known < 0 ? -1 : 0;
-    if (people_add(h, DEMO_LOGIN, "", "Demo", STORE_USER, &account, e) < 0 && e->kind != ERR_EXISTS)
-        return -1;
+    if (people_add(h, DEMO_LOGIN, "", "Demo", STORE_USER, &account, e) < 0 &&
+        e->kind != ERR_EXISTS) {
+        if (e->kind != ERR_CONFIG)
+            return -1;
+        log_err(NULL, LOG_WARN_, e); /* a hub whose volumes are made by hand has none for it */
+        return 0;
+    }
     return store_setting_set(h->store, "demo.made", "yes", e);
 }
 

@@ -20,11 +20,12 @@
 #include "box/prove.h"
 #include "cert/cert.h"
 #include "conf/conf.h"
+#include "dormd/backups.h"
 #include "engine/local.h"
 #include "pg/install.h"
 #include "store/store.h"
 
-enum { SPACE_LOW_PERCENT = 10, CERT_LOW_DAYS = 14 };
+enum { SPACE_LOW_PERCENT = 20, CERT_LOW_DAYS = 14 };
 
 struct diagnosis {
     struct call *call;
@@ -180,12 +181,23 @@ static void judge_space(struct diagnosis *d, const char *what, const char *where
         good(d, what, text);
 }
 
-static void check_pool(void *owner, const struct local_place *p)
+static void check_pool(void *owner, const struct local_place_view *p)
 {
-    AUTO_FREE char *what = mem_printf("pool of %s", p->class);
+    AUTO_FREE char *what = mem_printf("class %s", p->class);
 
-    judge_space(owner, what, p->pool, p->total, p->free);
-    if (str_is(p->how, "copy"))
+    if (p->missing != NULL) {
+        bad(owner, what, p->missing);
+        return;
+    }
+    if (p->free < p->floor)
+        bad(owner, what,
+            "full: nothing new begins there and volumes are held; delete snapshots or volumes, or "
+            "enlarge it");
+    else
+        judge_space(owner, what, p->path, p->total, p->free);
+    if (!p->enforces)
+        warn(owner, what, "capacities are not enforced there: one user can fill it for all");
+    if (str_is(p->how, "copy") && str_is(p->driver, "image"))
         warn(owner, what,
              "no reflinks and no mkfs.xfs: every new server is a full copy; "
              "apt-get install xfsprogs, before the first user");
@@ -202,6 +214,17 @@ static void check_space(struct diagnosis *d)
                     (uint64_t)state.f_bavail * state.f_frsize);
     if (local_places(h->engine, check_pool, d, &e) < 0)
         bad_err(d, "pools", &e);
+}
+
+/* Not in the child either: what is known of backups stands in the record. */
+static void check_backup(struct diagnosis *d)
+{
+    char text[512];
+
+    if (backups_look(d->call->hub, text) == BACKUPS_GOOD)
+        good(d, "backup", text);
+    else
+        warn(d, "backup", text);
 }
 
 static int examine(void *arg, struct err *e)
@@ -236,5 +259,6 @@ void doctor_run(struct call *c)
     } else {
         good(&d, "record", "whole");
     }
+    check_backup(&d);
     call_job(c, "examine the machine", examine);
 }

@@ -27,6 +27,7 @@
 #include "dormd/fleet.h"
 #include "dormd/listen.h"
 #include "dormd/login.h"
+#include "dormd/news.h"
 #include "dormd/people.h"
 #include "dormd/program.h"
 #include "ipc/conn.h"
@@ -113,6 +114,22 @@ static void send_failure(struct door *d, uint64_t number, const struct err *e)
     ipc_send(&d->gate, -1, IPC_GATE_FAIL, number, err_sqlstate(e->kind), e->msg, e->hint);
 }
 
+/* What somebody who comes in should know: these come before the first prompt. */
+static void send_news(const struct session *s)
+{
+    struct door *d = s->door;
+    struct fleet_view view = fleet_look(d->hub->fleet, s->server);
+    AUTO_FREE char *news = news_take(d->hub, s->server);
+
+    if (d->hub->conf->server.ephemeral)
+        ipc_send(&d->gate, -1, IPC_GATE_NOTICE, s->number,
+                 "this server is ephemeral: what is in it is gone when it falls asleep");
+    if (view.room != NULL)
+        ipc_send(&d->gate, -1, IPC_GATE_NOTICE, s->number, view.room);
+    if (news != NULL)
+        ipc_send(&d->gate, -1, IPC_GATE_NOTICE, s->number, news);
+}
+
 static void session_told(struct fleet_waiter *w, int *fd, const struct err *e)
 {
     struct session *s = list_of(w, struct session, waiter);
@@ -124,6 +141,7 @@ static void session_told(struct fleet_waiter *w, int *fd, const struct err *e)
         return;
     }
     s->counted = fleet_session_began(d->hub->fleet, s->server);
+    send_news(s);
     ipc_send(&d->gate, *fd, IPC_GATE_READY, s->number);
 }
 
@@ -192,8 +210,12 @@ static void on_wake(struct door *d, const struct ipc_msg *m)
                  "Close some of your connections, or use a pool of them.");
         return;
     }
+    if (people_want_init(&want, d->hub, &account, &e) < 0) {
+        log_err(NULL, LOG_WARN_, &e);
+        send_failure(d, number, &e);
+        return;
+    }
     s = session_new(d, number, account.server.id);
-    people_want_init(&want, d->hub, &account);
     fleet_wake(d->hub->fleet, &want.want, &s->waiter);
     people_want_done(&want);
 }

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "dormd/backups.h"
 #include "dormd/control.h"
 #include "dormd/door.h"
 #include "dormd/fleet.h"
@@ -53,10 +54,13 @@ void end_hub(struct hub *h, enum end_how how, struct call *c)
 static int remove_state(struct hub *h, struct err *e)
 {
     static const char *const names[] = {
-        "pool",          "locks",          "logs",         "tls",
-        "password.key",  "mock.key",       "demo.pgpass",  "run",
-        "dormd.log",     "hub.yaml",       "hub.yaml.new", "record.db-wal",
-        "record.db-shm", "record.db.lock", "record.db",
+        "pool",          "locks",         "logs",
+        "tls",           "password.key",  "mock.key",
+        "demo.pgpass",   "run",           "dormd.log",
+        "hub.yaml",      "hub.yaml.new",  "hub.yaml.before-restore",
+        "restore.begun", BACKUP_RECORD,   "record.db.backup.part",
+        "record.db-wal", "record.db-shm", "record.db.lock",
+        "record.db",
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -90,6 +94,7 @@ static int finish(struct hub *h, struct err *e)
 {
     AUTO_CLOSE int run = open("/run", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+    backups_stop(h); /* a child of theirs may be reading in a pool */
     if (h->purging && forget_pools(h, e) < 0)
         return -1;
     if ((h->purging ? local_destroy(h->engine, e) : local_leave(h->engine, e)) < 0)

@@ -12,9 +12,8 @@ enum { RETRY_MS = 50 }; /* between attempts at a postmaster that is awake but ta
 
 struct fleet_server {
     struct fleet *fleet;
-    struct engine_server spec; /* its texts are owned by text */
-    char *text[6];
-    const char **parameters; /* owned, and so are its texts */
+    struct engine_server *spec; /* owned */
+    char *name;                 /* owned */
     char id[ID_SIZE];
     struct life life;
     struct log log, log_name;
@@ -24,6 +23,7 @@ struct fleet_server {
     uint32_t sessions;
     uint64_t after_ms, since_ms;
     struct err failure; /* of the last wake; kind NONE if it did not fail */
+    char *room;         /* owned: how full it is, for its users; NULL: there is room */
 };
 
 struct fleet {
@@ -51,41 +51,18 @@ struct fleet *fleet_new(struct loop *loop, struct engine *engine, const struct f
     return f;
 }
 
-static void free_texts(struct fleet_server *s)
-{
-    for (size_t i = 0; i < sizeof(s->text) / sizeof(s->text[0]); i++) {
-        free(s->text[i]);
-        s->text[i] = NULL;
-    }
-    for (size_t i = 0; i < s->spec.parameters_n; i++)
-        free((void *)(uintptr_t)s->parameters[i]);
-    free(s->parameters);
-    s->parameters = NULL;
-}
-
-/* Keep own copies: the caller's texts are rows of the record, or of a hub file about to be
+/* Keep an own copy: the caller's texts are rows of the record, or of a hub file about to be
  * reloaded. */
 static void copy_spec(struct fleet_server *s, const struct fleet_want *want)
 {
-    const struct engine_server *from = &want->server;
-    const char **parameters = mem_new((from->parameters_n + 1) * sizeof(*parameters));
-    char *text[] = {mem_copy(from->id),        mem_copy(from->volume), mem_copy(from->login),
-                    mem_copy(from->superuser), mem_copy(from->class),  mem_copy(want->name)};
+    struct engine_server *spec = engine_server_copy(&want->server);
+    char *name = mem_copy(want->name);
 
-    for (size_t i = 0; i < from->parameters_n; i++)
-        parameters[i] = mem_copy(from->parameters[i]);
-    free_texts(s);
-    for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
-        s->text[i] = text[i];
-    s->parameters = parameters;
-    s->spec = *from;
-    s->spec.id = s->text[0];
-    s->spec.volume = s->text[1];
-    s->spec.login = s->text[2];
-    s->spec.superuser = s->text[3];
-    s->spec.class = s->text[4];
-    s->spec.parameters = parameters;
-    s->log_name.value = s->text[5];
+    free(s->spec);
+    free(s->name);
+    s->spec = spec;
+    s->name = name;
+    s->log_name.value = name;
     s->after_ms = want->after_ms;
 }
 
@@ -107,7 +84,7 @@ static struct fleet_server *know(struct fleet *f, const struct fleet_want *want)
         map_add(&f->servers, s->id, s);
     }
     /* what runs keeps what it was started with; a new wake takes what the hub says now */
-    if (s->text[0] == NULL || s->life.state == LIFE_ASLEEP || s->life.state == LIFE_FAILED)
+    if (s->spec == NULL || s->life.state == LIFE_ASLEEP || s->life.state == LIFE_FAILED)
         copy_spec(s, want);
     return s;
 }
@@ -125,7 +102,10 @@ static void forget(struct fleet_server *s)
     loop_timer_stop(f->loop, &s->idle);
     loop_timer_stop(f->loop, &s->retry);
     (void)map_remove(&f->servers, s->id);
-    free_texts(s);
+    free(s->spec);
+    free(s->name);
+    free(s->room);
+    s->spec = NULL;
     loop_free_later(f->loop, s);
 }
 
@@ -232,11 +212,27 @@ static void late(struct loop_timer *t)
     step(s, LIFE_LATE);
 }
 
-static void released(void *owner, const char *volume, const struct err *e)
+static void released(void *owner, const struct engine_outcome *outcome, const struct err *e)
 {
-    (void)owner, (void)volume;
+    (void)owner, (void)outcome;
     if (e != NULL)
         log_err(NULL, LOG_WARN_, e);
+}
+
+static void ask_work(const struct fleet_server *s, enum engine_task_what what)
+{
+    struct engine *engine = s->fleet->engine;
+    struct engine_task task = {.what = what,
+                               .server = s->id,
+                               .volume = s->spec->disks[0].volume,
+                               .class = s->spec->disks[0].class,
+                               .uid = s->spec->uid};
+    struct err e;
+
+    if (s->spec->disks[0].path != NULL && what == ENGINE_TRIM)
+        return; /* a static volume has nobody to give anything back to */
+    if (engine->ops->work(engine, &task, released, NULL, &e) < 0)
+        log_err(&s->log, LOG_WARN_, &e);
 }
 
 /* A volume stays mounted while its server sleeps, for a quicker wake, but not all of them for ever.
@@ -248,13 +244,12 @@ static void rest_in_turn(struct fleet_server *s)
     if (list_empty(&s->resting)) {
         list_append(&f->resting, &s->resting);
         f->resting_n++;
+        ask_work(s, ENGINE_TRIM);
     }
     while (f->resting_n > f->resting_most) {
         struct fleet_server *oldest = list_of(f->resting.next, struct fleet_server, resting);
-        struct err e;
 
-        if (f->engine->ops->release(f->engine, oldest->spec.volume, released, NULL, &e) < 0)
-            log_err(&oldest->log, LOG_WARN_, &e);
+        ask_work(oldest, ENGINE_RELEASE);
         forget(oldest);
     }
 }
@@ -266,9 +261,9 @@ static void ask_engine(struct fleet_server *s, enum life_act act)
     int r = 0;
 
     if (act == LIFE_START)
-        r = engine->ops->start(engine, &s->spec, &e);
+        r = engine->ops->start(engine, s->spec, &e);
     else if (act == LIFE_ASK)
-        r = engine->ops->ask(engine, &s->spec, &e);
+        r = engine->ops->ask(engine, s->spec, &e);
     else if (act == LIFE_STOP)
         r = engine->ops->stop(engine, s->id, &e);
     else if (act == LIFE_KILL)
@@ -385,6 +380,25 @@ static void step(struct fleet_server *s, enum life_event event)
     tell_down_if_all_sleep(f);
 }
 
+static void room_changed(struct fleet_server *s, const struct err *why)
+{
+    free(s->room);
+    s->room = why == NULL ? NULL : mem_copy(why->msg);
+    if (why != NULL)
+        log_err(&s->log, LOG_WARN_, why);
+}
+
+/* Its sessions are told why before they hear it shut down. */
+static void evict(struct fleet_server *s, const struct err *why)
+{
+    struct fleet *f = s->fleet;
+
+    log_err(&s->log, LOG_WARN_, why);
+    if (s->life.state == LIFE_AWAKE)
+        f->hooks.evicted(f->hooks.owner, s->id, why);
+    step(s, LIFE_REST);
+}
+
 void fleet_event(struct fleet *f, const char *server, enum engine_event event,
                  const struct err *why)
 {
@@ -394,9 +408,17 @@ void fleet_event(struct fleet *f, const char *server, enum engine_event event,
 
     if (s == NULL)
         return; /* forgotten while its end was on the way */
+    if (event == ENGINE_ROOM) {
+        room_changed(s, why);
+        return;
+    }
+    if (event == ENGINE_EVICT) {
+        evict(s, why);
+        return;
+    }
     memcpy(id, s->id, sizeof(id));
-    named_now = event == ENGINE_READY && !s->spec.named;
-    s->spec.named |= named_now;
+    named_now = event == ENGINE_READY && !s->spec->named;
+    s->spec->named |= named_now;
     if (why != NULL && s->failure.kind == ERR_NONE) {
         s->failure = *why;
         log_err(&s->log, LOG_WARN_, why);
@@ -493,6 +515,7 @@ struct fleet_view fleet_look(const struct fleet *f, const char *server)
         view.waiting++;
     if (s->failure.kind != ERR_NONE)
         view.failure = s->failure.msg;
+    view.room = s->room;
     return view;
 }
 
@@ -545,8 +568,7 @@ void fleet_forget(struct fleet *f, const char *server)
         (void)err_set(&e, ERR_NOT_FOUND, "the server is being removed");
         tell_all(&s->waiters, &e);
         tell_all(&s->stoppers, NULL);
-        if (f->engine->ops->release(f->engine, s->spec.volume, released, NULL, &e) < 0)
-            log_err(&s->log, LOG_WARN_, &e);
+        ask_work(s, ENGINE_RELEASE);
         forget(s);
     }
 }

@@ -30,6 +30,8 @@ struct fleet_hooks {
     /* The server was READY for the first time: its superuser exists from now on. */
     void (*named)(void *owner, const char *server);
     void (*moved)(void *owner, const char *server, enum life_state from, enum life_state to);
+    /* It has to sleep, whoever is in it: they are to be told why. */
+    void (*evicted)(void *owner, const char *server, const struct err *why);
     void *owner;
 };
 
@@ -65,6 +67,7 @@ struct fleet_view {
     uint32_t sessions, waiting;
     uint64_t since_ms;   /* when it came into this state */
     const char *failure; /* why the last wake failed; NULL if it did not */
+    const char *room;    /* how full it is and with what, if its users should know; or NULL */
 };
 
 /* What is true of a server now; one that is not known sleeps. */

@@ -11,12 +11,14 @@
 #include "base/rand.h"
 #include "loop/loop.h"
 
+struct backups;
 struct call;
 struct conf;
 struct control;
 struct door;
 struct engine;
 struct fleet;
+struct keeper;
 struct store;
 
 enum {
@@ -46,6 +48,8 @@ struct hub {
     uint16_t port; /* listen.c */
     struct door *door;
     struct control *control;
+    struct keeper *keeper;
+    struct backups *backups;
     struct loop_timer hourly;
     struct list verifiers; /* people.c: made, and not yet in the record */
     struct loop_timer verifiers_timer;

@@ -39,12 +39,11 @@ static int refuse_foreign(const struct hub *h, struct err *e)
                                        "lost+found",
                                        "record.db.lock",
                                        "record.db-wal",
-                                       "record.db-shm"};
+                                       "record.db-shm",
+                                       "restore.begun.new"};
     AUTO_CLOSEDIR DIR *dir = opendir(h->state_dir);
     struct dirent *entry;
 
-    if (faccessat(h->state_fd, "record.db", F_OK, 0) == 0)
-        return 0;
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         bool known = false;
 
@@ -58,7 +57,7 @@ static int refuse_foreign(const struct hub *h, struct err *e)
     return 0;
 }
 
-int identity_open_state(struct hub *h, struct err *e)
+static int open_dir(struct hub *h, struct err *e)
 {
     struct stat st;
 
@@ -73,7 +72,52 @@ int identity_open_state(struct hub *h, struct err *e)
                       h->state_dir);
         return err_hint(e, "chown root:root %s && chmod 711 %s", h->state_dir, h->state_dir);
     }
-    return refuse_foreign(h, e);
+    return 0;
+}
+
+static bool has(const struct hub *h, const char *file)
+{
+    return faccessat(h->state_fd, file, F_OK, 0) == 0;
+}
+
+/* The lock of what is the record now, and copies of it that a newer release made before it changed
+ * something. */
+void identity_restored(const struct hub *h)
+{
+    AUTO_CLOSEDIR DIR *dir = opendir(h->state_dir);
+    const struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (str_starts(entry->d_name, IDENTITY_RESTORING))
+            (void)unlinkat(h->state_fd, entry->d_name, 0);
+    (void)unlinkat(h->state_fd, IDENTITY_BEGUN, 0);
+}
+
+int identity_open_state(struct hub *h, struct err *e)
+{
+    if (open_dir(h, e) < 0)
+        return -1;
+    if (has(h, "record.db")) {
+        if (has(h, IDENTITY_BEGUN))
+            identity_restored(h);
+        return 0;
+    }
+    if (!has(h, IDENTITY_BEGUN))
+        return refuse_foreign(h, e);
+    (void)err_set(e, ERR_CONFIG, "a restore was begun in \"%.200s\", and is not finished",
+                  h->state_dir);
+    return err_hint(e, "the same again finishes it: dorm backup restore BACKUP --hub");
+}
+
+int identity_open_to_restore(struct hub *h, struct err *e)
+{
+    if (open_dir(h, e) < 0)
+        return -1;
+    if (!has(h, "record.db"))
+        return has(h, IDENTITY_BEGUN) ? 0 : refuse_foreign(h, e);
+    (void)err_set(e, ERR_EXISTS, "there is a hub in \"%.200s\" already: nothing was restored",
+                  h->state_dir);
+    return err_hint(e, "dorm up starts it");
 }
 
 /* A secret of the state directory, made when it is not there; never replaced. */
@@ -288,6 +332,45 @@ static int settle_id(struct hub *h, struct err *e)
         return known;
     rand_id(h->id);
     return store_setting_set(h->store, "hub.id", h->id, e);
+}
+
+/* Under the same id it would have the same control groups, run directory and uids as the other. */
+static int check_not_here(const struct hub *h, int hubs_fd, struct err *e)
+{
+    AUTO_FREE char *text = NULL, *record = NULL;
+    char *path;
+
+    if (fd_read_file(hubs_fd, h->id, 8192, &text, e) < 0)
+        return e->os_errno == ENOENT ? 0 : -1;
+    text[strcspn(text, "\n")] = '\0';
+    path = strchr(text, ' ');
+    if (path == NULL || str_is(path + 1, h->state_dir))
+        return 0;
+    record = mem_printf("%s/record.db", path + 1);
+    if (faccessat(AT_FDCWD, record, F_OK, 0) < 0)
+        return 0;
+    (void)err_set(e, ERR_EXISTS, "this hub is on this machine already, in \"%.160s\"", path + 1);
+    return err_hint(e, "it cannot be there twice: restore it on another machine, or dorm purge");
+}
+
+int identity_check_alone(struct hub *h, struct err *e)
+{
+    AUTO_CLOSE int hubs_fd = fd_open_dir(AT_FDCWD, HUBS_DIR, 0755, e);
+    struct uid_range r;
+    char value[64], who[PATH_MAX + 64];
+
+    if (hubs_fd < 0 || store_setting_get(h->store, "hub.id", h->id, sizeof(h->id), e) < 0 ||
+        store_setting_get(h->store, "uids", value, sizeof(value), e) < 0)
+        return -1;
+    if (strlen(h->id) != ID_LEN || !parse_range(value, &r))
+        return err_set(e, ERR_INPUT, "the record does not say which hub it is of");
+    if (check_not_here(h, hubs_fd, e) < 0)
+        return -1;
+    if (!taken(h, hubs_fd, r, who, sizeof(who)))
+        return 0;
+    (void)err_set(e, ERR_CONFIG, "the uids %u-%u of this hub are not free here: %.160s has some",
+                  r.first, r.last, who);
+    return err_hint(e, "its users have these on every machine: free them, or take another machine");
 }
 
 int identity_settle(struct hub *h, struct err *e)

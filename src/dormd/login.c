@@ -10,16 +10,23 @@ enum { TYPED_MAX = STORE_EMAIL_SIZE + STORE_NAME_SIZE };
 
 /*
  * "alice", "alice@school.edu": the owner. "alice.reader": another role of her server, with her
- * password. An e-mail has dots of its own and no role.
+ * password. "alice~old": another server of hers. An e-mail has dots of its own and no role.
  */
-static bool split(const char *typed, char *login, size_t login_size, char *role, size_t role_size)
+static bool split(const char *typed, char *login, size_t login_size, char *role, size_t role_size,
+                  char *server, size_t server_size)
 {
-    const char *dot = strchr(typed, '@') != NULL ? NULL : strchr(typed, '.');
+    const char *tilde = strchr(typed, '~');
+    const char *dot = tilde != NULL || strchr(typed, '@') != NULL ? NULL : strchr(typed, '.');
     char copy[TYPED_MAX];
 
-    role[0] = '\0';
+    role[0] = server[0] = '\0';
     if (!str_copy(copy, sizeof(copy), typed))
         return false;
+    if (tilde != NULL) {
+        copy[tilde - typed] = '\0';
+        if (tilde[1] == '\0' || !str_copy(server, server_size, tilde + 1))
+            return false;
+    }
     if (dot != NULL) {
         copy[dot - typed] = '\0';
         if (dot[1] == '\0' || !str_copy(role, role_size, dot + 1))
@@ -39,15 +46,25 @@ static bool vouched(const struct login_ask *ask, const char *login)
            (people_os_name((uid_t)ask->os_uid, name, sizeof(name)) && str_is(name, login));
 }
 
+/* A server of somebody else is as good as none: its name tells nothing. */
+static int find_server(struct hub *h, const char *name, struct store_account *a, struct err *e)
+{
+    if (name[0] == '\0')
+        return store_server_of(h->store, a->user.id, &a->server, e);
+    if (store_server_by_name(h->store, name, &a->server, e) < 0)
+        return -1;
+    return str_is(a->server.owner, a->user.id) ? 0 : err_set(e, ERR_NOT_FOUND, "not theirs");
+}
+
 static int find(struct hub *h, const struct login_ask *ask, struct login_answer *ret, struct err *e)
 {
-    char login[TYPED_MAX];
+    char login[TYPED_MAX], server[STORE_NAME_SIZE];
     struct store_account *a = &ret->account;
 
-    if (!split(ask->user, login, sizeof(login), ret->role, sizeof(ret->role)))
+    if (!split(ask->user, login, sizeof(login), ret->role, sizeof(ret->role), server,
+               sizeof(server)))
         return 0;
-    if (people_find(h, login, &a->user, e) < 0 ||
-        store_server_of(h->store, a->user.id, &a->server, e) < 0 ||
+    if (people_find(h, login, &a->user, e) < 0 || find_server(h, server, a, e) < 0 ||
         store_volume_of(h->store, a->server.id, &a->volume, e) < 0)
         return e->kind == ERR_NOT_FOUND ? 0 : -1;
     return 1;

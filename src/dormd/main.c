@@ -10,7 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,13 +22,18 @@
 #include "base/str.h"
 #include "cert/cert.h"
 #include "conf/conf.h"
+#include "dormd/backup-restore.h"
+#include "dormd/backups.h"
+#include "dormd/classes.h"
 #include "dormd/control.h"
+#include "dormd/deed.h"
 #include "dormd/demo.h"
 #include "dormd/door.h"
 #include "dormd/end.h"
 #include "dormd/fleet.h"
 #include "dormd/hub.h"
 #include "dormd/identity.h"
+#include "dormd/keeper.h"
 #include "dormd/notify.h"
 #include "dormd/people.h"
 #include "engine/local.h"
@@ -47,12 +51,15 @@ enum {
 
 static const char usage_text[] =
     "usage: dormd [--state DIRECTORY] [--ready-fd N]\n"
+    "       dormd [--state DIRECTORY] --restore BACKUP\n"
     "\n"
     "Runs one hub; `dorm up` starts it. The state directory is /var/lib/dormouse unless given.\n"
-    "With --ready-fd, \"ready\" or what went wrong is written to that descriptor.\n";
+    "With --ready-fd, \"ready\" or what went wrong is written to that descriptor.\n"
+    "With --restore, the hub is made from the backup at that absolute path, and not run.\n";
 
 struct options {
     const char *state;
+    const char *restore; /* NULL: run */
     int ready_fd;
 };
 
@@ -61,13 +68,18 @@ struct options {
 static void on_named(void *owner, const char *server)
 {
     struct hub *h = owner;
-    struct store_volume volume;
     struct err e;
 
     if (store_server_set_named(h->store, server, true, &e) < 0 ||
-        store_volume_of(h->store, server, &volume, &e) < 0 ||
-        store_volume_set_phase(h->store, volume.id, STORE_BOUND, &e) < 0)
+        store_disks_bound(h->store, server, &e) < 0)
         log_err(NULL, LOG_WARN_, &e); /* naming is repeated at the next wake, and finds it done */
+}
+
+static void on_evicted(void *owner, const char *server, const struct err *why)
+{
+    const struct hub *h = owner;
+
+    door_kick(h->door, server, why);
 }
 
 static void on_moved(void *owner, const char *server, enum life_state from, enum life_state to)
@@ -75,10 +87,12 @@ static void on_moved(void *owner, const char *server, enum life_state from, enum
     struct hub *h = owner;
     struct err e;
 
+    if (from != LIFE_STOPPING || to != LIFE_ASLEEP)
+        return;
     /* when it was last of use; at its end, so that no wake waits for the disk */
-    if (from == LIFE_STOPPING && to == LIFE_ASLEEP &&
-        store_server_set_awake(h->store, server, clock_unix(), &e) < 0 && e.kind != ERR_NOT_FOUND)
+    if (store_server_set_awake(h->store, server, clock_unix(), &e) < 0 && e.kind != ERR_NOT_FOUND)
         log_err(NULL, LOG_WARN_, &e);
+    keeper_slept(h, server);
 }
 
 static void on_engine(void *owner, const char *server, enum engine_event event,
@@ -101,61 +115,12 @@ static void on_found(void *owner, const char *server)
                  server);
         return;
     }
-    people_want_init(&want, h, &account);
+    if (people_want_init(&want, h, &account, &e) < 0) {
+        log_err(NULL, LOG_ERROR_, &e);
+        return;
+    }
     fleet_found(h->fleet, &want.want);
     people_want_done(&want);
-}
-
-/* ---- what was removed long enough ago ---- */
-
-struct expired {
-    struct hub *hub;
-    char user[ID_SIZE];
-};
-
-static void destroyed(void *owner, const char *volume, const struct err *e)
-{
-    struct expired *x = owner;
-    struct err why;
-
-    (void)volume;
-    if (e != NULL)
-        log_err(NULL, LOG_WARN_, e);
-    else if (store_user_purge(x->hub->store, x->user, NULL, NULL, &why) < 0)
-        log_err(NULL, LOG_WARN_, &why);
-    free(x);
-}
-
-/* What a server said can hold what its owner asked. */
-static void forget_logs(const struct hub *h, const char *server)
-{
-    char path[512], older[520];
-
-    local_log_path(h->engine, server, path, sizeof(path));
-    (void)snprintf(older, sizeof(older), "%s.1", path);
-    (void)unlink(path);
-    (void)unlink(older);
-}
-
-static int destroy_volume(void *arg, const struct store_volume *v, struct err *e)
-{
-    struct expired *x = mem_new(sizeof(*x));
-
-    *x = *(struct expired *)arg;
-    forget_logs(x->hub, v->server);
-    if (x->hub->engine->ops->destroy(x->hub->engine, v->id, v->class, destroyed, x, e) == 0)
-        return 0;
-    log_err(NULL, LOG_WARN_, e); /* tried again in an hour; the others must not wait for it */
-    free(x);
-    return 0;
-}
-
-static int expire(void *arg, const struct store_user *u, struct err *e)
-{
-    struct expired x = {.hub = arg};
-
-    (void)snprintf(x.user, sizeof(x.user), "%s", u->id);
-    return store_volumes_of_user(x.hub->store, u->id, destroy_volume, &x, e);
 }
 
 static int renew_certificate(struct hub *h, struct err *e)
@@ -171,14 +136,13 @@ static int renew_certificate(struct hub *h, struct err *e)
 static void every_hour(struct loop_timer *t)
 {
     struct hub *h = list_of(t, struct hub, hourly);
-    int64_t before = clock_unix() - (int64_t)(h->conf->undo_ms / 1000);
     /* a machine without a clock of its own jumps by years when it hears the time */
     bool clock_is_set = clock_unix() > CLOCK_LEAST;
     struct err e;
     int done;
 
-    if (clock_is_set && store_removed(h->store, before, expire, h, &e) < 0)
-        log_err(NULL, LOG_WARN_, &e);
+    if (clock_is_set)
+        keeper_sweep(h);
     done = renew_certificate(h, &e);
     if (done < 0 || (done > CERT_KEPT && door_new_certificate(h->door, &e) < 0))
         log_err(NULL, LOG_WARN_, &e);
@@ -223,38 +187,12 @@ static int open_store(struct hub *h, struct err *e)
     return -1;
 }
 
-static uint64_t pool_size(const struct hub *h, const char *dir)
-{
-    struct statvfs place;
-
-    if (h->conf->machine.pool.bytes != 0)
-        return h->conf->machine.pool.bytes;
-    if (statvfs(dir, &place) < 0 && fstatvfs(h->state_fd, &place) < 0)
-        return 0;
-    return (uint64_t)place.f_bavail * place.f_frsize / 100 * h->conf->machine.pool.percent;
-}
-
-/* The pool a class has had since its first start; "" before. */
-static int pool_id(struct hub *h, const char *class, char ret_id[ID_SIZE], struct err *e)
-{
-    AUTO_FREE char *key = mem_printf("pool.%s", class);
-
-    return store_setting_get(h->store, key, ret_id, ID_SIZE, e);
-}
-
-static int record_pool(struct hub *h, const char *class, struct err *e)
-{
-    AUTO_FREE char *key = mem_printf("pool.%s", class);
-
-    return store_setting_set(h->store, key, local_pool_id(h->engine, class), e);
-}
-
 static int open_engine(struct hub *h, struct err *e)
 {
-    char ids[CONF_CLASSES_MAX][ID_SIZE];
-    struct local_class classes[CONF_CLASSES_MAX];
-    AUTO_FREE char *own = mem_printf("%s/pool", h->state_dir);
     size_t n = h->conf->storage_n;
+    AUTO_FREE struct class_texts *texts = mem_new(n * sizeof(*texts));
+    struct vol_place_spec classes[CONF_CLASSES_MAX];
+    AUTO_FREE char *own = mem_printf("%s/pool", h->state_dir);
     struct local_spec spec = {
         .loop = h->loop,
         .state_dir = h->state_dir,
@@ -265,29 +203,23 @@ static int open_engine(struct hub *h, struct err *e)
         .build_uid = hub_uid(h, HUB_UID_BUILD),
     };
 
-    for (size_t i = 0; i < n; i++) {
-        const struct conf_class *class = &h->conf->storage[i];
-        const char *dir = class->pool[0] == '\0' ? own : class->pool;
-
-        if (pool_id(h, class->name, ids[i], e) < 0)
+    for (size_t i = 0; i < n; i++)
+        if (class_describe(h, &h->conf->storage[i], own, &texts[i], &classes[i], e) < 0)
             return -1;
-        classes[i] = (struct local_class){.name = class->name,
-                                          .pool = dir,
-                                          .pool_id = ids[i][0] == '\0' ? NULL : ids[i],
-                                          .pool_size = pool_size(h, dir)};
-    }
     h->engine = local_new(&spec, on_engine, h, e);
     if (h->engine == NULL)
         return -1;
     for (size_t i = 0; i < n; i++)
-        if (ids[i][0] == '\0' && record_pool(h, classes[i].name, e) < 0)
+        if (texts[i].id[0] == '\0' &&
+            class_record(h, classes[i].class, local_place_id(h->engine, classes[i].class), e) < 0)
             return -1;
     return local_major(h->engine, h->conf->server.image_major, &h->major, e);
 }
 
 static int open_fleet(struct hub *h, struct err *e)
 {
-    struct fleet_hooks hooks = {.named = on_named, .moved = on_moved, .owner = h};
+    struct fleet_hooks hooks = {
+        .named = on_named, .moved = on_moved, .evicted = on_evicted, .owner = h};
 
     h->fleet = fleet_new(h->loop, h->engine, &hooks, h->conf->machine.mounted);
     return h->engine->ops->observe(h->engine, on_found, h, e);
@@ -299,19 +231,33 @@ static void template_ready(void *owner, const char *what, const struct err *e)
     *(struct err *)owner = e == NULL ? (struct err){0} : *e;
 }
 
+/* A hub that has been up keeps up those whose servers need no template: one class whose disk is
+ * gone must not take the others along. */
+static int without_template(struct hub *h, const struct err *e)
+{
+    struct err ignored;
+    char made[8];
+
+    if (store_setting_get(h->store, "demo.made", made, sizeof(made), &ignored) <= 0)
+        return -1;
+    log_err(NULL, LOG_ERROR_, e);
+    return 0;
+}
+
 /* A first user must not wait for it, and what prevents it is better said now than at their login.
  */
 static int prepare_template(struct hub *h, struct err *e)
 {
     const struct conf_server *server = &h->conf->server;
-    struct engine_server spec = {.id = "",
-                                 .class = server->claim.class,
-                                 .major = h->major,
-                                 .capacity = server->claim.capacity};
+    struct engine_disk disk = {.volume = "",
+                               .class = server->claim.static_only ? h->conf->storage[0].name
+                                                                  : server->claim.class,
+                               .capacity = server->claim.capacity};
+    struct engine_server spec = {.id = "", .major = h->major, .disks = &disk, .disks_n = 1};
     struct err result = {.kind = ERR_KIND_N};
 
     if (h->engine->ops->prepare(h->engine, &spec, template_ready, &result, e) < 0)
-        return -1;
+        return without_template(h, e);
     while (result.kind == ERR_KIND_N) {
         if (loop_run_once(h->loop, e) < 0)
             return -1;
@@ -321,7 +267,7 @@ static int prepare_template(struct hub *h, struct err *e)
     if (result.kind == ERR_NONE)
         return 0;
     *e = result;
-    return -1;
+    return without_template(h, e);
 }
 
 static int begin(struct hub *h, struct err *e)
@@ -334,8 +280,12 @@ static int begin(struct hub *h, struct err *e)
         identity_settle(h, e) < 0 || renew_certificate(h, e) < 0 || INJECT("begin.settled", e) < 0)
         return -1;
     /* what runs is taken back, and its sessions with it, before anything slow or new */
-    if (open_engine(h, e) < 0 || open_fleet(h, e) < 0)
+    if (open_engine(h, e) < 0 || open_fleet(h, e) < 0 || keeper_check(h, e) < 0 ||
+        disks_sync_static(h, e) < 0)
         return -1;
+    h->keeper = keeper_new(h);
+    deed_resume(h);
+    h->backups = backups_new(h);
     h->door = door_open(h, e);
     if (h->door == NULL || INJECT("begin.door", e) < 0 || prepare_template(h, e) < 0 ||
         demo_first_time(h, e) < 0)
@@ -351,6 +301,8 @@ static void finish(struct hub *h)
 {
     people_flush(h);
     control_free(h->control);
+    backups_free(h->backups);
+    keeper_free(h->keeper);
     door_free(h->door);
     fleet_free(h->fleet);
     if (h->engine != NULL)
@@ -388,6 +340,7 @@ static int parse_options(int argc, char **argv, struct options *ret)
 {
     static const struct option table[] = {{"state", required_argument, NULL, 's'},
                                           {"ready-fd", required_argument, NULL, 'r'},
+                                          {"restore", required_argument, NULL, 'R'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     uint64_t number;
@@ -397,6 +350,8 @@ static int parse_options(int argc, char **argv, struct options *ret)
     while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
         if (c == 's') {
             ret->state = optarg;
+        } else if (c == 'R') {
+            ret->restore = optarg;
         } else if (c == 'r' && str_u64(optarg, &number) && number < 1024) {
             ret->ready_fd = (int)number;
             (void)fcntl(ret->ready_fd, F_SETFD, FD_CLOEXEC);
@@ -432,6 +387,25 @@ static int run(struct hub *h, int ready_fd, struct err *e)
     return loop_run(h->loop, e);
 }
 
+/* For `dorm backup restore BACKUP --hub`: a person reads what it says. */
+static int restore(struct hub *h, const char *backup)
+{
+    struct err e;
+    int r;
+
+    if (geteuid() != 0) {
+        (void)err_set(&e, ERR_DENIED, "dormd must be run as root");
+        r = -1;
+    } else {
+        r = identity_open_to_restore(h, &e) < 0 ? -1 : backup_restore_hub(h, backup, &e);
+    }
+    close_fd(&h->state_fd);
+    if (r == 0)
+        return 0;
+    (void)fprintf(stderr, "dormd: %s%s%s\n", e.msg, e.hint[0] == '\0' ? "" : "\nhint: ", e.hint);
+    return err_exit(e.kind);
+}
+
 int main(int argc, char **argv)
 {
     struct hub h = {.state_fd = -1};
@@ -449,6 +423,8 @@ int main(int argc, char **argv)
         (void)snprintf(h.conf_path, sizeof(h.conf_path), "%s", DEFAULT_CONF);
     else
         (void)snprintf(h.conf_path, sizeof(h.conf_path), "%.3000s/hub.yaml", o.state);
+    if (o.restore != NULL)
+        return restore(&h, o.restore);
     r = run(&h, o.ready_fd, &e);
     if (r == 0)
         r = end_finish(&h, &e);

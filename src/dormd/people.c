@@ -207,7 +207,7 @@ int people_add(struct hub *h, const char *login, const char *email, const char *
                enum store_role role, struct store_account *ret, struct err *e)
 {
     const struct conf_server *server = &h->conf->server;
-    char claim[STORE_CLAIM_SIZE], superuser[STORE_NAME_SIZE];
+    char claim[STORE_CLAIM_SIZE], superuser[STORE_NAME_SIZE], volume[ID_SIZE] = "";
     struct store_user_new new = {
         .login = login,
         .email = email,
@@ -223,6 +223,8 @@ int people_add(struct hub *h, const char *login, const char *email, const char *
         .class = server->claim.class,
         .template = "",
         .capacity = server->claim.capacity,
+        .modes = server->claim.modes,
+        .volume = volume,
         .now = clock_unix(),
     };
 
@@ -232,13 +234,21 @@ int people_add(struct hub *h, const char *login, const char *email, const char *
         !conf_expand(superuser, sizeof(superuser), server->superuser, login, h->conf->hub))
         return err_set(e, ERR_CONFIG, "the claim or superuser name of \"%s\" would be too long",
                        login);
+    if (disks_choose_data(h, claim, volume, e) < 0)
+        return -1;
+    if (volume[0] == '\0')
+        new.volume = NULL;
     return store_user_add(h->store, &new, ret, e);
 }
 
-void people_want_init(struct people_want *w, const struct hub *h, const struct store_account *a)
+int people_want_init(struct people_want *w, struct hub *h, const struct store_account *a,
+                     struct err *e)
 {
     const struct conf_server *server = &h->conf->server;
 
+    *w = (struct people_want){0};
+    if (disks_of(h, a, &w->disks, e) < 0)
+        return err_prefix(e, "could not find the disks of server \"%s\"", a->server.name);
     w->parameters = mem_new((2 * server->parameter_n + 1) * sizeof(*w->parameters));
     for (size_t i = 0; i < server->parameter_n; i++) {
         w->parameters[2 * i] = server->parameters[i].name;
@@ -246,28 +256,30 @@ void people_want_init(struct people_want *w, const struct hub *h, const struct s
     }
     w->want = (struct fleet_want){
         .server = {.id = a->server.id,
-                   .volume = a->volume.id,
                    .login = a->user.login,
                    .superuser = a->server.superuser,
-                   .class = a->volume.class,
-                   .named = a->server.named,
+                   .named = a->server.named && !server->ephemeral,
+                   .ephemeral = server->ephemeral,
                    .major = (uint32_t)a->server.image,
                    .uid = a->user.uid,
-                   .capacity = a->volume.capacity,
                    .memory = server->limits.memory,
                    .cpu_milli = server->limits.cpu_milli,
                    .pids = server->limits.pids,
+                   .disks = w->disks.at,
+                   .disks_n = w->disks.n,
                    .parameters = w->parameters,
                    .parameters_n = 2 * server->parameter_n},
         .name = a->server.name,
         .after_ms = server->sleep_after_ms == UINT64_MAX ? 0 : server->sleep_after_ms,
     };
+    return 0;
 }
 
 void people_want_done(struct people_want *w)
 {
     free(w->parameters);
     w->parameters = NULL;
+    disks_done(&w->disks);
 }
 
 /* /etc/passwd alone: a directory service that does not answer must not stop every login. */
@@ -287,8 +299,9 @@ char *people_psql_line(const struct hub *h, const struct store_account *a, const
     const char *host = h->conf->domain[0] != '\0' ? h->conf->domain : "localhost";
 
     return mem_printf(
-        "psql \"postgresql://%s@%s:%u/%s?sslmode=verify-full&sslrootcert=%s/tls/ca.crt"
+        "psql \"postgresql://%s%s%s@%s:%u/%s?sslmode=verify-full&sslrootcert=%s/tls/ca.crt"
         "%s%s\"",
-        a->user.login, host, h->port, a->server.superuser, h->state_dir,
-        passfile == NULL ? "" : "&passfile=", passfile == NULL ? "" : passfile);
+        a->user.login, a->server.kind == STORE_PERSONAL ? "" : "~",
+        a->server.kind == STORE_PERSONAL ? "" : a->server.name, host, h->port, a->server.superuser,
+        h->state_dir, passfile == NULL ? "" : "&passfile=", passfile == NULL ? "" : passfile);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "dormd/disks.h"
 #include "dormd/fleet.h"
 #include "dormd/hub.h"
 #include "store/store.h"
@@ -36,8 +37,10 @@ int people_add(struct hub *h, const char *login, const char *email, const char *
 struct people_want {
     struct fleet_want want;
     const char **parameters; /* owned */
+    struct disks disks;
 };
-void people_want_init(struct people_want *w, const struct hub *h, const struct store_account *a);
+int people_want_init(struct people_want *w, struct hub *h, const struct store_account *a,
+                     struct err *e);
 void people_want_done(struct people_want *w);
 /* Everything about a server by its id, removed or not. */
 int people_account(struct hub *h, const char *server_id, struct store_account *ret, struct err *e);

@@ -3,7 +3,9 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "conf/conf.h"
+#include "dormd/disks.h"
 #include "dormd/door.h"
 #include "dormd/fleet.h"
 #include "engine/local.h"
@@ -23,6 +25,11 @@ static void one_change(void *arg, const struct conf_item *was, const struct conf
              item->at_start_only ? "dorm down, dorm up" : "now");
 }
 
+static void say_kept(void *arg, const char *text)
+{
+    call_remark(arg, "%s", text);
+}
+
 static void say_problems(struct call *c, const struct conf_problems *problems)
 {
     for (unsigned i = 1; i < problems->n; i++)
@@ -38,6 +45,8 @@ static int take_up(struct hub *h, struct conf *new, uint32_t major, struct err *
     h->major = major;
     fleet_set_mounted(h->fleet, new->machine.mounted);
     conf_free(old);
+    if (disks_sync_static(h, e) < 0)
+        return -1;
     return door_new_certificate(h->door, e); /* the networks without TLS travel with it */
 }
 
@@ -60,6 +69,8 @@ void reload_run(struct call *c)
     }
     call_columns(c, "key", "was", "is", "takes effect");
     (void)conf_changes(h->conf, new, one_change, &x);
+    if (disks_compare(h, new, say_kept, c, &e) < 0)
+        log_err(NULL, LOG_WARN_, &e);
     if (call_arg(c, "dry") != NULL) {
         conf_free(new);
     } else if (take_up(h, new, major, &e) < 0) {

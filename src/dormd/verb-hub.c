@@ -8,11 +8,14 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cert/cert.h"
 #include "conf/conf.h"
+#include "dormd/backups.h"
 #include "dormd/control.h"
+#include "dormd/deed.h"
 #include "dormd/demo.h"
 #include "dormd/doctor.h"
 #include "dormd/door.h"
@@ -65,6 +68,29 @@ static void say_welcome(struct call *c)
     call_say(c, "Add people with:  dorm user add alice");
 }
 
+static void say_place(void *owner, const struct local_place_view *p)
+{
+    char free_text[16], total[16];
+
+    if (p->missing != NULL)
+        call_say(owner, "storage   %s: %s", p->class, p->missing);
+    else
+        call_say(owner, "storage   %s: %s free of %s%s", p->class,
+                 str_size(free_text, sizeof(free_text), p->free),
+                 str_size(total, sizeof(total), p->total),
+                 p->free < p->floor       ? "; FULL: nothing new begins there, and volumes are held"
+                 : p->free < p->total / 5 ? "; running full: make room or enlarge it"
+                                          : "");
+}
+
+static void say_backup(struct call *c)
+{
+    char text[512];
+
+    (void)backups_look(c->hub, text);
+    call_say(c, "backup    %s", text);
+}
+
 static void status(struct call *c)
 {
     struct fleet *f = c->hub->fleet;
@@ -90,17 +116,26 @@ static void status(struct call *c)
                  fleet_count(f, LIFE_ABORTING),
              fleet_count(f, LIFE_FAILED));
     call_say(c, "sessions  %zu", door_sessions(c->hub->door));
+    if (c->uid == 0) {
+        (void)local_places(c->hub->engine, say_place, c, &e);
+        say_backup(c);
+    }
     call_done(c);
 }
 
 /* ---- storage, configuration ---- */
 
-static void one_place(void *owner, const struct local_place *p)
+static void one_place(void *owner, const struct local_place_view *p)
 {
     char total[16], free_text[16];
 
-    call_row(owner, p->class, "image", p->how, p->pool, str_size(total, sizeof(total), p->total),
-             str_size(free_text, sizeof(free_text), p->free), "enforced");
+    if (p->missing != NULL)
+        call_row(owner, p->class, "", "", "", "", "", p->missing);
+    else
+        call_row(owner, p->class, p->driver, p->how, p->path,
+                 str_size(total, sizeof(total), p->total),
+                 str_size(free_text, sizeof(free_text), p->free),
+                 p->enforces ? "enforced" : "not enforced");
 }
 
 static void storage_list(struct call *c)
@@ -167,18 +202,38 @@ static void purge(struct call *c)
 
 /* ---- undo ---- */
 
+static char *time_text(char at[32], int64_t when)
+{
+    time_t t = (time_t)when;
+    struct tm utc;
+
+    (void)gmtime_r(&t, &utc);
+    (void)strftime(at, 32, "%Y-%m-%d %H:%M", &utc);
+    return at;
+}
+
 static int one_removed(void *arg, const struct store_user *u, struct err *e)
 {
     struct call *c = arg;
-    char when[32], line[64];
-    time_t t = (time_t)u->removed_at;
-    struct tm utc;
+    char when[32], until[32], line[64], text[64];
+    int64_t kept = (int64_t)(c->hub->conf->undo_ms / 1000);
 
     (void)e;
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &utc);
+    (void)snprintf(text, sizeof(text), "user \"%s\" was removed", u->login);
     (void)snprintf(line, sizeof(line), "dorm undo %s", u->login);
-    call_row(c, u->login, "removed", when, line);
+    call_row(c, text, time_text(when, u->removed_at), time_text(until, u->removed_at + kept), line);
+    return 0;
+}
+
+static int one_deed(void *arg, const struct store_undo *u, const char *server, const char *claim,
+                    struct err *e)
+{
+    struct call *c = arg;
+    char when[32], until[32], line[64];
+
+    (void)e, (void)server, (void)claim;
+    (void)snprintf(line, sizeof(line), "dorm undo %lld", (long long)u->number);
+    call_row(c, u->text, time_text(when, u->done_at), time_text(until, u->until), line);
     return 0;
 }
 
@@ -186,14 +241,24 @@ static void undo(struct call *c)
 {
     const char *what = call_arg(c, "what");
     struct store_user user;
+    struct store_undo deed;
+    uint64_t number;
     struct err e;
 
     if (what == NULL) {
-        call_columns(c, "user", "what", "when", "undo");
-        if (store_removed(c->hub->store, INT64_MAX, one_removed, c, &e) < 0)
+        call_columns(c, "what", "when", "until", "undo");
+        if (store_undos(c->hub->store, clock_unix(), one_deed, c, &e) < 0 ||
+            store_removed(c->hub->store, INT64_MAX, one_removed, c, &e) < 0)
             call_fail(c, &e);
         else
             call_done(c);
+        return;
+    }
+    if (str_u64(what, &number)) { /* no login begins with a digit */
+        if (store_undo_get(c->hub->store, (int64_t)number, &deed, &e) < 0)
+            call_fail(c, &e);
+        else
+            deed_undo(c, &deed);
         return;
     }
     if (store_user_removed(c->hub->store, what, &user, &e) < 0 ||

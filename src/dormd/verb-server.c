@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "dormd/beside.h"
 #include "dormd/control.h"
 #include "dormd/people.h"
 #include "engine/local.h"
@@ -168,20 +169,22 @@ static void server_start(struct call *c)
 {
     struct store_account a;
     struct people_want want;
+    struct err e;
 
     if (!find(c, &a))
         return;
     if (a.user.disabled) {
-        struct err e;
-
         (void)err_set(&e, ERR_DENIED, "user \"%s\" is disabled", a.user.login);
         (void)err_hint(&e, "dorm user enable %s", a.user.login);
         call_fail(c, &e);
         return;
     }
+    if (people_want_init(&want, c->hub, &a, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
     (void)moving_new(c, &a);
     c->waiter.told = started;
-    people_want_init(&want, c->hub, &a);
     fleet_wake(c->hub->fleet, &want.want, &c->waiter);
     people_want_done(&want);
 }
@@ -262,8 +265,29 @@ static void server_logs(struct call *c)
     call_job(c, "read the server's log", send_logs);
 }
 
+/* ---- remove ---- */
+
+static void server_remove(struct call *c)
+{
+    struct store_account a;
+
+    if (!find(c, &a))
+        return;
+    if (call_arg(c, "dry") == NULL) {
+        beside_remove(c, &a);
+        return;
+    }
+    call_say(c, "server \"%s\" of %s goes, with its volume \"%s\"", a.server.name, a.user.login,
+             a.volume.claim);
+    call_done(c);
+}
+
 const struct verb verbs_server[] = {
-    {"server list", VERB_ROOT, server_list},   {"server show", VERB_SELF, server_show},
-    {"server start", VERB_SELF, server_start}, {"server stop", VERB_SELF, server_stop},
-    {"server logs", VERB_SELF, server_logs},   {NULL, VERB_ROOT, NULL},
+    {"server list", VERB_ROOT, server_list},
+    {"server show", VERB_SELF, server_show},
+    {"server start", VERB_SELF, server_start},
+    {"server stop", VERB_SELF, server_stop},
+    {"server logs", VERB_SELF, server_logs},
+    {"server remove", VERB_ROOT, server_remove},
+    {NULL, VERB_ROOT, NULL},
 };

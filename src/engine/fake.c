@@ -102,25 +102,22 @@ static int connect_to(struct engine *engine, const char *server, int *ret_fd, st
     return 0;
 }
 
-static int release(struct engine *engine, const char *volume, engine_done_fn done, void *owner,
-                   struct err *e)
+static int work(struct engine *engine, const struct engine_task *task, engine_task_fn done,
+                void *owner, struct err *e)
 {
-    (void)engine, (void)e;
-    done(owner, volume, NULL);
-    return 0;
-}
+    struct engine_outcome outcome = {0};
 
-static int destroy(struct engine *engine, const char *volume, const char *class,
-                   engine_done_fn done, void *owner, struct err *e)
-{
-    (void)class;
-    return release(engine, volume, done, owner, e);
+    (void)engine, (void)task, (void)e;
+    done(owner, &outcome, NULL);
+    return 0;
 }
 
 static int prepare(struct engine *engine, const struct engine_server *spec, engine_done_fn done,
                    void *owner, struct err *e)
 {
-    return release(engine, spec->volume, done, owner, e);
+    (void)engine, (void)e;
+    done(owner, spec->id, NULL);
+    return 0;
 }
 
 static int observe(struct engine *engine, engine_found_fn found, void *owner, struct err *e)
@@ -142,6 +139,12 @@ static int usage(struct engine *engine, const char *server, struct engine_usage 
     return 0;
 }
 
+static void room(struct engine *engine, const char *server, struct engine_room *ret)
+{
+    (void)engine, (void)server;
+    *ret = (struct engine_room){0};
+}
+
 static void fake_free(struct engine *engine)
 {
     struct fake *f = fake_of(engine);
@@ -160,11 +163,11 @@ struct engine *fake_new(engine_event_fn on_event, void *owner)
         .stop = stop,
         .kill = kill_all,
         .connect = connect_to,
-        .release = release,
-        .destroy = destroy,
+        .work = work,
         .prepare = prepare,
         .observe = observe,
         .usage = usage,
+        .room = room,
         .free = fake_free,
     };
     struct fake *f = mem_new(sizeof(*f));

@@ -10,13 +10,16 @@
 #include "loop/loop.h"
 #include "pg/install.h"
 #include "pg/settings.h"
-#include "vol/vol.h"
+#include "vol/place.h"
 
 enum { PATH_ROOM = 256, NAME_ROOM = 64 };
 
-struct local_pool {
-    char *class, *dir; /* owned */
-    struct vol_pool pool;
+/* A storage class. */
+struct local_place {
+    char *class;            /* owned */
+    struct vol_place place; /* its ops are NULL when its disk is not there: why says so */
+    struct err why;
+    bool below_floor; /* watch.c: there is too little room for new things */
 };
 
 struct local {
@@ -25,8 +28,9 @@ struct local {
     char *state_dir, *run_dir; /* owned */
     char hub_id[ID_SIZE];
     uid_t build_uid;
-    struct local_pool *pools; /* owned */
-    size_t pools_n;
+    struct local_place *places;   /* owned; the first is the default class */
+    struct vol_place_spec *specs; /* owned, and so are their texts: how each was opened */
+    size_t places_n;
     struct box_groups *groups; /* owned */
     struct box_host host;
     int seccomp_fd, lean_fd, locks_fd; /* owned */
@@ -34,7 +38,8 @@ struct local {
     size_t installs_n;
     struct map pods;       /* struct pod by server id */
     struct list templates; /* struct template: being built */
-    struct list chores;    /* struct chore: work on the volume of a sleeping server */
+    struct list chores;    /* struct chore: work on volumes, in the order it was asked for */
+    struct watch *watch;   /* owned; watch.c */
 };
 
 /* ---- log.c: what a server says on stderr, kept on the host within bounds ---- */
@@ -59,6 +64,33 @@ int pod_log_open(struct pod_log *log, const struct local *l, const char *id, uid
 void pod_log_drain(struct pod_log *log);
 void pod_log_close(struct pod_log *log);
 
+/* ---- disk.c: the disks of a server, where they are attached and how; all but two in a child ----
+ */
+
+/* Where disk i is, or is to be, attached. */
+void disk_point(const struct local *l, const struct engine_server *spec, size_t i,
+                char at[PATH_ROOM]);
+/* The lock that the data of this server is used under. */
+int disk_lock_data(const struct local *l, const struct engine_server *spec, int *ret_fd,
+                   struct err *e);
+
+struct disk_want {
+    const struct local *local;
+    const struct engine_server *spec;
+    const char *template_name;
+    int major;
+};
+/* Make what is missing and attach everything. where: of the data, below the first disk. */
+int disks_attach(const struct disk_want *want, char where[8], struct err *e);
+/* static.c: find the data on a static volume that is attached at point, or put them there. */
+int static_settle(const struct disk_want *want, const char *point, char where[8], struct err *e);
+/* Detach whatever is attached of a volume, and of a server beside its data ("": nothing). */
+int disks_detach(const struct local *l, const char *volume, const char *server, struct err *e);
+/* The same for one mountpoint, whatever is there. */
+int disk_detach(const struct local *l, const char *mountpoint, struct err *e);
+/* Everything that is attached below the run directory and that no process uses. */
+int disks_tidy(struct local *l, struct err *e);
+
 /* ---- plan.c: a server as a sandbox ---- */
 
 struct pod_dirs {
@@ -75,7 +107,9 @@ void pod_sockets_unmount(const struct pod_dirs *dirs);
 struct pod_run {
     const struct local *local;
     const struct pod_dirs *dirs;
-    const char *group, *login; /* login: name of the user inside */
+    const struct engine_server *spec; /* NULL: no disks beside the data */
+    const char *data;                 /* where the data are below the first disk; NULL: "data" */
+    const char *group, *login;        /* login: name of the user inside */
     uid_t uid;
     const struct pg_server *server;
     const struct pg_words *argv; /* NULL: the server itself */
@@ -88,7 +122,20 @@ int pod_exec(const struct pod_run *run, struct err *e);
 
 struct pod;
 
-const struct local_pool *local_pool_of(const struct local *l, const char *class, struct err *e);
+static inline struct local *local_of(const struct engine *engine)
+{
+    return (struct local *)(uintptr_t)engine;
+}
+
+struct local_spec;
+/* ---- places.c: the storage classes ---- */
+
+int places_open(struct local *l, const struct local_spec *spec, struct err *e);
+void places_free(struct local *l);
+int places_close(struct local *l, struct err *e);   /* give mounts and loops back */
+int places_destroy(struct local *l, struct err *e); /* and all that is in them */
+/* NULL when there is no such class, or its disk is not there. */
+const struct local_place *local_place_of(const struct local *l, const char *class, struct err *e);
 const struct pg_install *local_install(const struct local *l, uint32_t major, struct err *e);
 
 int pod_start(struct local *l, const struct engine_server *spec, struct err *e);
@@ -99,6 +146,7 @@ int pod_connect(struct local *l, const char *id, int *ret_fd, struct err *e);
 /* A chore on this volume, or the template it needed, is done: go on. */
 void pod_go_on(struct pod *p, const struct err *e);
 void pod_free_all(struct local *l);
+void pod_room(const struct local *l, const char *id, struct engine_room *ret);
 /* Remove what a pod without processes has left: group, tmpfs, sockets. 1: something still lives. */
 int pod_clean(const struct local *l, const char *id, struct err *e);
 /* The same, waiting a little for the killed to be gone: where nothing else waits. */
@@ -107,13 +155,30 @@ int pod_clean_now(const struct local *l, const char *id, struct err *e);
 /* ---- template.c ---- */
 
 /* 1: it is there; 0: it is being built, and pod_go_on(p) will follow (p may be NULL). */
-int template_need(struct local *l, const struct local_pool *pool, const struct pg_install *install,
-                  uint64_t capacity, struct pod *p, engine_done_fn done, void *owner,
-                  struct err *e);
+int template_need(struct local *l, const struct local_place *place,
+                  const struct pg_install *install, uint64_t capacity, struct pod *p,
+                  engine_done_fn done, void *owner, struct err *e);
 void template_forget(struct local *l, const struct pod *p);
 
-/* ---- local.c ---- */
+/* ---- chore.c ---- */
 
-/* Is a chore at work on this volume? Then pod_go_on(p) will follow. */
+int chore_start(struct local *l, const struct engine_task *task, engine_task_fn done, void *owner,
+                struct err *e);
+/* Is a chore under way that a start on this volume has to wait for? Then pod_go_on(p) will follow.
+ */
 bool chore_wait(struct local *l, const char *volume, struct pod *p);
 void chore_forget(struct local *l, const struct pod *p);
+
+/* What the users of one volume may have written that is not on the disk yet. */
+#define LOCAL_DIRTY_BYTES (UINT64_C(16) << 20)
+
+/* ---- watch.c: how full things are, looked at from time to time ---- */
+
+void watch_new(struct local *l);
+void watch_free(struct local *l);
+/* May a server with these disks start now? ERR_NO_SPACE with words when it could hurt others. */
+int watch_admit(const struct local *l, const struct engine_server *spec, struct err *e);
+/* With less free than this in a place of that size, nothing new begins. */
+uint64_t watch_floor(uint64_t total);
+/* A pod has begun or ended: look soon. */
+void watch_soon(struct local *l);

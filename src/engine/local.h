@@ -4,19 +4,13 @@
 
 #include "engine/engine.h"
 #include "loop/loop.h"
-
-struct local_class {
-    const char *name;
-    const char *pool;    /* directory */
-    const char *pool_id; /* of the pool as recorded, or NULL: another disk is refused then */
-    uint64_t pool_size;  /* of a pool file, where one has to be made */
-};
+#include "vol/place.h"
 
 struct local_spec {
     struct loop *loop;
     const char *state_dir, *run_dir;
     const char *hub_id;
-    const struct local_class *classes;
+    const struct vol_place_spec *classes; /* the first is the default; hub ids are filled in */
     size_t classes_n;
     uid_t build_uid; /* templates are built as this one */
 };
@@ -28,13 +22,33 @@ struct local_spec {
 struct engine *local_new(const struct local_spec *spec, engine_event_fn on_event, void *owner,
                          struct err *e);
 
-struct local_place {
-    const char *class, *pool, *how;
+struct local_place_view {
+    const char *class;
+    const char *missing; /* why its disk is not there, and nothing below is known; or NULL */
+    const char *driver, *how, *path;
+    bool enforces;
     uint64_t total, free;
+    uint64_t floor; /* with less free than this, nothing new begins there */
 };
-typedef void (*local_place_fn)(void *owner, const struct local_place *place);
+typedef void (*local_place_fn)(void *owner, const struct local_place_view *place);
 /* Each storage class, for `dorm storage list`. */
 int local_places(struct engine *engine, local_place_fn fn, void *owner, struct err *e);
+
+/* 1, 0, or -1 where that cannot be known now: is volume or snapshot id in that class? */
+int local_has(const struct engine *engine, const char *class, const char *id, struct err *e);
+/* ---- for backups: image classes only, and in a child ---- */
+
+bool local_is_image(const struct engine *engine, const char *class);
+/* A snapshot, to be read. */
+int local_snapshot_open(const struct engine *engine, const char *class, const char *id,
+                        struct err *e);
+/* See vol_import_begin(); what is finished is a snapshot. */
+int local_import_begin(const struct engine *engine, const char *class, const char *id,
+                       struct err *e);
+int local_import_finish(const struct engine *engine, const char *class, int fd, const char *id,
+                        struct err *e);
+/* ERR_NO_SPACE as soon as that much more would take what nothing new may take. */
+int local_room_for(const struct engine *engine, const char *class, uint64_t bytes, struct err *e);
 
 /* The newest installed major if major is 0; ERR_MISSING names what is installed and the package. */
 int local_major(struct engine *engine, uint32_t major, uint32_t *ret_major, struct err *e);
@@ -50,5 +64,5 @@ void local_log_path(const struct engine *engine, const char *server, char *at, s
 int local_leave(struct engine *engine, struct err *e);
 /* The same, and all data is destroyed: every volume, every template, every pool. */
 int local_destroy(struct engine *engine, struct err *e);
-/* Which pool a class has: to be recorded, and given as local_class.pool_id from then on. */
-const char *local_pool_id(const struct engine *engine, const char *class);
+/* Which disk a class has: to be recorded, and given with its spec from then on. "" if none. */
+const char *local_place_id(const struct engine *engine, const char *class);

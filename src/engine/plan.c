@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "local-int.h"
 #include "pg/place.h"
@@ -72,18 +73,41 @@ void pod_sockets_unmount(const struct pod_dirs *dirs)
     (void)rmdir(dirs->sockets);
 }
 
-static void plan_binds(struct box_plan *plan, const struct pod_dirs *dirs, char *pod_dir,
-                       size_t size)
+/* Data that somebody else made need not be where ours are. */
+static void plan_data(struct box_plan *plan, const struct pod_run *run)
 {
-    (void)snprintf(pod_dir, size, "%s/" VOL_DIR_POD, dirs->volume);
-    box_plan_bind(plan, pod_dir, PG_VOLUME, 0);
+    const char *where = run->data == NULL ? PG_DATA_NAME : run->data;
+    char *pod = mem_printf("%s/" VOL_DIR_POD, run->dirs->volume);
+
+    if (str_is(where, ".")) {
+        box_plan_bind(plan, pod, PG_DATA, 0);
+        return;
+    }
+    box_plan_bind(plan, pod, PG_VOLUME, 0);
+    if (!str_is(where, PG_DATA_NAME))
+        box_plan_bind(plan, mem_printf("%s/%s", pod, where), PG_DATA, 0);
+}
+
+/* The texts live until the exec, or as long as the child that failed to. */
+static void plan_binds(struct box_plan *plan, const struct pod_run *run)
+{
+    const struct pod_dirs *dirs = run->dirs;
+
+    plan_data(plan, run);
     box_plan_bind(plan, dirs->sockets, PG_SOCKET_DIR, 0);
     box_plan_bind(plan, dirs->notify, PG_NOTIFY, BOX_READ_ONLY);
+    for (size_t i = 1; run->spec != NULL && i < run->spec->disks_n; i++) {
+        const struct engine_disk *d = &run->spec->disks[i];
+        char point[PATH_ROOM];
+
+        disk_point(run->local, run->spec, i, point);
+        box_plan_bind(plan, mem_printf("%s/" VOL_DIR_POD, point), d->mount,
+                      d->read_only ? BOX_READ_ONLY : 0);
+    }
 }
 
 int pod_exec(const struct pod_run *run, struct err *e)
 {
-    char pod_dir[PATH_ROOM + 8];
     struct box_plan plan;
     struct pg_words argv = {0}, env = {0};
 
@@ -107,7 +131,7 @@ int pod_exec(const struct pod_run *run, struct err *e)
         plan.shm_size = run->server->memory / 2;
         plan.tmp_size = run->server->memory / 4;
     }
-    plan_binds(&plan, run->dirs, pod_dir, sizeof(pod_dir));
+    plan_binds(&plan, run);
     box_plan_file(&plan, PG_CONF, pg_conf_text(run->server)); /* freed by the exec, or with us */
     box_plan_file(&plan, PG_HBA, pg_hba_text());
     box_plan_file(&plan, PG_IDENT, pg_ident_text());

@@ -56,7 +56,7 @@ static void explain_end(struct pod *p)
     if (line[0] == '\0')
         return;
     (void)err_set(&p->why, kind, "the server did not start: %s", line);
-    (void)err_hint(&p->why, "dorm server logs %s", p->login);
+    (void)err_hint(&p->why, "dorm server logs %s", p->spec->login);
 }
 
 /* Twice as long each time: a process that cannot be killed must not keep us busy. */
@@ -104,6 +104,7 @@ void pod_end(struct pod *p)
         job_kill(p->work);
         p->work = NULL;
     }
+    pod_survey_forget(p);
     loop_io_stop(l->loop, &p->notify_io);
     loop_timer_set(l->loop, &p->again, 0, clean_again);
 }

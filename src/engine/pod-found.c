@@ -33,7 +33,7 @@ static int ask_until_ready(void *arg, struct err *e)
         struct pg_client c = {.fd = -1};
         int fd = pod_dial(p, e);
         int r = fd < 0 ? -1
-                       : pg_client_start(&c, fd, p->named ? p->superuser : PG_SETUP_ROLE,
+                       : pg_client_start(&c, fd, p->named ? p->spec->superuser : PG_SETUP_ROLE,
                                          "template1", deadline, e);
         bool ready = r == 0 || (fd >= 0 && c.sqlstate[0] != '\0' && !str_is(c.sqlstate, "57P03"));
 
@@ -70,7 +70,7 @@ static int watch_found(struct pod *p, struct err *e)
     if (seen.init == 0 || seen.payload == 0) {
         /* its launcher is still at work, or only strays are left: neither can be taken over */
         box_seen_done(&seen);
-        return err_set(e, ERR_BUSY, "the pod of server \"%s\" has no process 1", p->login);
+        return err_set(e, ERR_BUSY, "the pod of server \"%s\" has no process 1", p->spec->login);
     }
     r = loop_child_start(l->loop, &p->init, seen.init, init_gone, e) < 0
             ? -1
@@ -98,6 +98,7 @@ int pod_ask(struct local *l, const struct engine_server *spec, struct err *e)
     if (p == NULL)
         return -1;
     p->phase = POD_STARTING;
+    (void)pod_places(p, e); /* one whose class is gone runs on; only its room is not watched */
     if (watch_found(p, e) < 0)
         pod_fail(p, e); /* in a later turn it has ENDED, and may be started afresh */
     return 0;

@@ -8,6 +8,7 @@
 enum phase {
     POD_PREPARING, /* its template is being built, or its volume is being detached */
     POD_STARTING,  /* from the fork to READY=1 */
+    POD_SURVEYING, /* ready, but so full that its owner is to be told with what, first */
     POD_NAMING,    /* ready, but its owner has no role in it yet */
     POD_UP,
     POD_ENDING /* its first process is gone: until nothing of it is left */
@@ -16,14 +17,15 @@ enum phase {
 struct pod {
     struct local *local;
     enum phase phase;
-    char id[ID_SIZE], volume[ID_SIZE];
-    char login[PG_NAME_MAX + 1], superuser[PG_NAME_MAX + 1], template_name[NAME_ROOM];
+    struct engine_server *spec; /* owned */
+    const char *id;             /* of the server: spec's */
+    char template_name[NAME_ROOM];
     bool named;
     uid_t uid;
     struct box_limits limits;
     struct pg_server server;
-    struct pg_param *params; /* owned, and so are their texts */
-    const struct local_pool *pool;
+    struct pg_param *params;                            /* owned; its texts are spec's */
+    const struct local_place *places[ENGINE_DISKS_MAX]; /* of each disk; NULL of static ones */
     struct pod_dirs dirs;
     struct pod_log log;
     int stderr_fd; /* owned, until the launch */
@@ -35,10 +37,18 @@ struct pod {
     struct loop_timer again;
     uint64_t clean_ms; /* the last pause between two attempts to clean up */
     struct err why;    /* why it ended, or is to end; kind NONE if nobody knows better */
+    struct engine_room room;
+    struct survey *survey; /* owned; room.c */
+    bool told_full;
+    bool held, holding; /* its data may not grow; a job is at work on that */
+    uint64_t trimmed_ms;
+    uint64_t taken, grew; /* bytes its data has in the pool; in the last looks, see watch.c */
 };
 
 struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e);
 void pod_free(struct pod *p);
+/* Find the storage class of each disk. */
+int pod_places(struct pod *p, struct err *e);
 /* It takes connections, and its owner has a name in it. */
 void pod_up(struct pod *p);
 /* In a child: a connection to it, or -1. */
@@ -49,3 +59,15 @@ int pod_name_owner(void *pod, struct err *e);
 void pod_end(struct pod *p);
 /* The same, with the reason, unless a better one is known. */
 void pod_fail(struct pod *p, const struct err *e);
+
+/* ---- room.c: how full the data of a pod is, and with what ---- */
+
+/* Look, in the loop: what it asks of the kernel needs no disk. False: not known. */
+bool pod_room_look(struct pod *p);
+/* Is it so full that its users should know? */
+bool pod_room_short(const struct pod *p);
+/* Find out with what, and tell; then, unless NULL, after(p). */
+void pod_survey(struct pod *p, void (*after)(struct pod *p));
+/* The watch has looked again. */
+void pod_room_changed(struct pod *p);
+void pod_survey_forget(struct pod *p);

@@ -20,7 +20,9 @@
 #include "base/str.h"
 #include "box/groups.h"
 #include "box/look.h"
+#include "pg/adopt.h"
 #include "pod-int.h"
+#include "vol/hold.h"
 
 enum { NAMING_MS = 30000, DATAGRAMS_AT_ONCE = 16 };
 
@@ -41,13 +43,24 @@ void pod_free(struct pod *p)
     pod_log_close(&p->log);
     close_fd(&p->notify_fd);
     close_fd(&p->stderr_fd);
-    for (size_t i = 0; i < p->server.param_n; i++) {
-        free((void *)(uintptr_t)p->params[i].name);
-        free((void *)(uintptr_t)p->params[i].value);
-    }
+    pod_survey_forget(p);
     free(p->params);
     (void)map_remove(&l->pods, p->id);
+    free(p->spec);
+    p->spec = NULL;
     loop_free_later(l->loop, p);
+}
+
+int pod_places(struct pod *p, struct err *e)
+{
+    for (size_t i = 0; i < p->spec->disks_n; i++) {
+        if (p->spec->disks[i].path != NULL)
+            continue;
+        p->places[i] = local_place_of(p->local, p->spec->disks[i].class, e);
+        if (p->places[i] == NULL)
+            return -1;
+    }
+    return 0;
 }
 
 void pod_free_all(struct local *l)
@@ -63,44 +76,47 @@ void pod_free_all(struct local *l)
     }
 }
 
-static void copy_params(struct pod *p, const struct engine_server *spec)
+static void take_params(struct pod *p)
 {
+    const struct engine_server *spec = p->spec;
     size_t n = spec->parameters_n / 2;
 
     p->params = mem_new((n + 1) * sizeof(*p->params));
     for (size_t i = 0; i < n; i++)
-        p->params[i] = (struct pg_param){.name = mem_copy(spec->parameters[2 * i]),
-                                         .value = mem_copy(spec->parameters[2 * i + 1])};
+        p->params[i] = (struct pg_param){.name = spec->parameters[2 * i],
+                                         .value = spec->parameters[2 * i + 1]};
     p->server.params = p->params;
     p->server.param_n = n;
 }
 
 struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e)
 {
-    struct pod *p = mem_new(sizeof(*p));
+    struct pod *p;
 
+    if (strlen(spec->id) != ID_LEN || strlen(spec->disks[0].volume) != ID_LEN ||
+        strlen(spec->superuser) > PG_NAME_MAX || spec->disks_n > ENGINE_DISKS_MAX) {
+        (void)err_set(e, ERR_INPUT, "server \"%s\" cannot be run as it is described", spec->id);
+        return NULL;
+    }
+    p = mem_new(sizeof(*p));
     *p = (struct pod){
         .local = l,
+        .spec = engine_server_copy(spec),
         .named = spec->named,
         .uid = spec->uid,
         .limits = {.memory = spec->memory, .cpu_milli = spec->cpu_milli, .pids = spec->pids},
         .server = {.memory = spec->memory,
-                   .capacity = spec->capacity,
+                   .capacity = spec->disks[0].capacity,
                    .cpus = spec->cpu_milli / 1000},
         .notify_fd = -1,
         .stderr_fd = -1,
     };
-    if (!str_copy(p->id, sizeof(p->id), spec->id) ||
-        !str_copy(p->volume, sizeof(p->volume), spec->volume) ||
-        !str_copy(p->login, sizeof(p->login), spec->login) ||
-        !str_copy(p->superuser, sizeof(p->superuser), spec->superuser)) {
-        (void)err_set(e, ERR_INPUT, "a name of server \"%s\" is too long", spec->id);
-        free(p);
-        return NULL;
-    }
-    copy_params(p, spec);
-    pod_dirs_of(&p->dirs, l, p->id, p->volume);
+    p->id = p->spec->id;
+    take_params(p);
+    pod_dirs_of(&p->dirs, l, p->id, p->spec->disks[0].volume);
+    disk_point(l, p->spec, 0, p->dirs.volume);
     map_add(&l->pods, p->id, p);
+    watch_soon(l);
     return p;
 }
 
@@ -122,15 +138,27 @@ void pod_up(struct pod *p)
     engine->on_event(engine->owner, p->id, ENGINE_READY, NULL);
 }
 
+static int dial(void *pod, struct err *e)
+{
+    return pod_dial(pod, e);
+}
+
 int pod_name_owner(void *arg, struct err *e)
 {
     struct pod *p = arg;
+    struct pg_dial way = {.dial = dial, .of = p};
     int fd = pod_dial(p, e);
 
     if (fd < 0 || INJECT("pod.naming", e) < 0)
         return -1;
     /* 0: named now or earlier */
-    return pg_name_owner(fd, p->superuser, clock_ms() + NAMING_MS, e) < 0 ? -1 : 0;
+    if (pg_name_owner(fd, p->spec->superuser, clock_ms() + NAMING_MS, e) < 0)
+        return -1;
+    /* what was found on a static volume may never have heard of us */
+    return p->spec->disks[0].path == NULL ||
+                   pg_adopt_roles(&way, p->spec->superuser, clock_ms() + NAMING_MS, e) >= 0
+               ? 0
+               : -1;
 }
 
 static void named(void *owner, int status, const struct err *e)
@@ -142,7 +170,8 @@ static void named(void *owner, int status, const struct err *e)
     if (e != NULL) {
         struct err why = *e;
 
-        (void)err_prefix(&why, "could not make \"%s\" the owner of the new server", p->superuser);
+        (void)err_prefix(&why, "could not make \"%s\" the owner of the new server",
+                         p->spec->superuser);
         pod_fail(p, &why);
         return;
     }
@@ -163,6 +192,20 @@ static int name_in_job(struct pod *p, struct err *e)
     return p->work == NULL ? -1 : 0;
 }
 
+/* Whoever comes into a full server is told so, and with what. */
+static void settle_in(struct pod *p)
+{
+    struct err e;
+
+    p->held = vol_held(p->dirs.volume, &e) > 0; /* since an earlier wake */
+    if (!pod_room_look(p) || !pod_room_short(p)) {
+        pod_up(p);
+        return;
+    }
+    p->phase = POD_SURVEYING;
+    pod_survey(p, pod_up);
+}
+
 static void ready(struct pod *p)
 {
     struct err e;
@@ -177,7 +220,7 @@ static void ready(struct pod *p)
     if (box_verify(p->local->groups, p->id, p->uid, p->uid, &e) < 0)
         pod_fail(p, &e);
     else if (p->named)
-        pod_up(p);
+        settle_in(p);
 }
 
 static void notified(struct loop_io *io, uint32_t events)
@@ -216,22 +259,33 @@ static void launch_done(void *owner, int status, const struct err *e)
     pod_end(p);
 }
 
-static int check_data(const struct pod *p, struct err *e)
+static int check_data(const struct pod *p, const char *where, struct err *e)
 {
+    AUTO_FREE char *path = mem_printf(VOL_DIR_POD "/%s", where);
     AUTO_CLOSE int top = open(p->dirs.volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
     AUTO_CLOSE int data = -1;
+    struct pg_control control;
 
     if (top < 0)
-        return err_set_os(e, errno, "could not open volume \"%s\"", p->volume);
-    data = fd_open_beneath(top, VOL_DIR_POD "/" PG_DATA_NAME, O_RDONLY | O_DIRECTORY, e);
+        return err_set_os(e, errno, "could not open volume \"%s\"", p->spec->disks[0].volume);
+    data = fd_open_beneath(top, path, O_RDONLY | O_DIRECTORY, e);
     if (data < 0)
-        return err_prefix(e, "the data directory of server \"%s\"", p->login);
+        return err_prefix(e, "the data directory of server \"%s\"", p->spec->login);
     /*
      * Left by a crash, and perhaps empty: PostgreSQL would not start over it. That no other
      * postmaster has this directory is what the lock of the volume says, better than this file.
      */
     (void)unlinkat(data, "postmaster.pid", 0);
-    return pg_data_check(data, p->server.install->major, e);
+    if (pg_data_check(data, p->server.install->major, e) < 0)
+        return -1;
+    /* of a version that is not known nothing is said; PostgreSQL will */
+    if (pg_control_read(data, &control, e) == 0 || e->kind != ERR_INTERNAL)
+        return 0;
+    (void)err_prefix(e, "the data of server \"%s\" are damaged", p->spec->login);
+    return err_hint(e,
+                    "go back to a snapshot: dorm snapshot list %s; or begin anew: dorm server "
+                    "reset %s",
+                    p->spec->login, p->spec->login);
 }
 
 /*
@@ -242,29 +296,28 @@ static int launch(void *arg, struct err *e)
 {
     const struct pod *p = arg;
     const struct local *l = p->local;
-    struct vol_attach attach = {
-        .image = p->volume, .mountpoint = p->dirs.volume, .uid = p->uid, .gid = p->uid};
+    struct disk_want disks = {.local = l,
+                              .spec = p->spec,
+                              .template_name = p->template_name,
+                              .major = p->server.install->major};
+    char where[8];
     AUTO_CLOSE int lock_fd = -1;
     struct pod_run run = {.local = l,
                           .dirs = &p->dirs,
-                          .login = p->login,
+                          .spec = p->spec,
+                          .data = where,
+                          .login = p->spec->login,
                           .uid = p->uid,
                           .server = &p->server,
                           .err_fd = p->stderr_fd};
-    int there;
 
     if (box_groups_join(l->groups, p->id, e) < 0)
         return -1;
-    if (vol_lock(l->locks_fd, p->volume, &lock_fd, e) < 0 || INJECT("pod.locked", e) < 0)
+    if (disk_lock_data(l, p->spec, &lock_fd, e) < 0 || INJECT("pod.locked", e) < 0)
         return -1;
-    there = vol_exists(&p->pool->pool, p->volume, e);
-    if (there < 0)
-        return -1;
-    if (there == 0 && vol_clone(&p->pool->pool, p->template_name, p->volume, e) < 0)
-        return -1;
-    if (INJECT("pod.cloned", e) < 0 || vol_attach(&p->pool->pool, &attach, e) < 0 ||
-        INJECT("pod.attached", e) < 0 || check_data(p, e) < 0 ||
-        pod_sockets_mount(&p->dirs, p->uid, e) < 0 || INJECT("pod.launch", e) < 0)
+    if (disks_attach(&disks, where, e) < 0 || INJECT("pod.attached", e) < 0 ||
+        check_data(p, where, e) < 0 || pod_sockets_mount(&p->dirs, p->uid, e) < 0 ||
+        INJECT("pod.launch", e) < 0)
         return -1;
     run.lock_fd = lock_fd;
     return pod_exec(&run, e);
@@ -299,22 +352,39 @@ static int start_now(struct pod *p, struct err *e)
 /* 1: go ahead; 0: something must be done first, and pod_go_on() follows. */
 static int prepared(struct pod *p, struct err *e)
 {
+    const struct engine_disk *data = &p->spec->disks[0];
+    const struct local_place *place = p->places[0];
     int there;
 
-    if (chore_wait(p->local, p->volume, p))
-        return 0;
-    there = vol_exists(&p->pool->pool, p->volume, e);
-    if (there != 0)
-        return there;
-    if (p->named) {
-        /* it has been used: to begin anew, empty, would look like the loss of everything in it */
-        (void)err_set(e, ERR_MISSING, "the volume of server \"%s\" is not in %s", p->login,
-                      p->pool->dir);
-        return err_hint(e, "is the disk of storage class \"%s\" mounted? dorm storage list",
-                        p->pool->class);
+    for (size_t i = 0; i < p->spec->disks_n; i++)
+        if (chore_wait(p->local, p->spec->disks[i].volume, p))
+            return 0;
+    if (place == NULL) { /* static: what is empty is filled from a template of the first class */
+        if (p->named)
+            return 1;
+        place = &p->local->places[0];
+        if (place->place.ops == NULL)
+            return *e = place->why, -1;
+        return template_need(p->local, place, p->server.install, data->capacity, p, NULL, NULL, e);
     }
-    return template_need(p->local, p->pool, p->server.install, p->server.capacity, p, NULL, NULL,
-                         e);
+    there = vol_place_exists(&place->place, data->volume, e);
+    if (there < 0 && (e->os_errno == EIO || e->os_errno == EUCLEAN || e->os_errno == EROFS)) {
+        (void)err_prefix(e, "the disk of storage class \"%s\" has failed", data->class);
+        return err_hint(e,
+                        "nothing is lost that was committed: the administrator has to check %s, "
+                        "then dorm down and dorm up",
+                        place->place.path);
+    }
+    if (there < 0 || (there == 1 && !p->spec->ephemeral))
+        return there;
+    if (p->named && !p->spec->ephemeral) {
+        /* it has been used: to begin anew, empty, would look like the loss of everything in it */
+        (void)err_set(e, ERR_MISSING, "the volume of server \"%s\" is not in %s", p->spec->login,
+                      place->place.path);
+        return err_hint(e, "is the disk of storage class \"%s\" mounted? dorm storage list",
+                        data->class);
+    }
+    return template_need(p->local, place, p->server.install, data->capacity, p, NULL, NULL, e);
 }
 
 static int advance(struct pod *p, struct err *e)
@@ -337,15 +407,16 @@ void pod_go_on(struct pod *p, const struct err *e)
 }
 
 /* What a start needs, and a pod that was found running does without. */
-static int find_parts(struct pod *p, const struct engine_server *spec, struct err *e)
+static int find_parts(struct pod *p, struct err *e)
 {
-    p->pool = local_pool_of(p->local, spec->class, e);
-    p->server.install = p->pool == NULL ? NULL : local_install(p->local, spec->major, e);
-    if (p->server.install == NULL)
+    const struct engine_server *spec = p->spec;
+
+    p->server.install = local_install(p->local, spec->major, e);
+    if (p->server.install == NULL || pod_places(p, e) < 0)
         return -1;
     (void)pg_template_name(p->template_name, sizeof(p->template_name), p->server.install,
-                           spec->capacity, PG_TEMPLATE_GENERATION);
-    return 0;
+                           spec->disks[0].capacity, PG_TEMPLATE_GENERATION);
+    return watch_admit(p->local, spec, e);
 }
 
 int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
@@ -357,7 +428,7 @@ int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
     p = pod_new(l, spec, e);
     if (p == NULL)
         return -1;
-    if (find_parts(p, spec, e) < 0 || advance(p, e) < 0) {
+    if (find_parts(p, e) < 0 || advance(p, e) < 0) {
         struct err ignored;
 
         pod_free(p);
@@ -365,6 +436,14 @@ int pod_start(struct local *l, const struct engine_server *spec, struct err *e)
         return -1;
     }
     return 0;
+}
+
+void pod_room(const struct local *l, const char *id, struct engine_room *ret)
+{
+    const struct pod *p = map_get(&l->pods, id);
+
+    *ret = p == NULL ? (struct engine_room){0} : p->room;
+    ret->held = p != NULL && p->held;
 }
 
 /* ---- what is done to a living one ---- */
@@ -422,14 +501,14 @@ int pod_connect(struct local *l, const char *id, int *ret_fd, struct err *e)
     socket_path = fd_open_beneath(dir, strrchr(PG_SOCKET, '/') + 1, O_PATH, e);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (socket_path < 0 || fd < 0)
-        return err_set(e, ERR_BUSY, "server \"%s\" has no socket", p->login);
+        return err_set(e, ERR_BUSY, "server \"%s\" has no socket", p->spec->login);
     fd_refuse_fds(fd);
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", socket_path);
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return err_set(e, ERR_BUSY, "server \"%s\" takes no connections", p->login);
+        return err_set(e, ERR_BUSY, "server \"%s\" takes no connections", p->spec->login);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) < 0 || peer.uid != p->uid)
         return err_set(e, ERR_DENIED, "the socket of server \"%s\" belongs to somebody else",
-                       p->login);
+                       p->spec->login);
     *ret_fd = take_fd(&fd);
     return 0;
 }

@@ -44,7 +44,7 @@ struct template
 {
     struct list node;
     struct local *local;
-    const struct local_pool *pool;
+    const struct local_place *place;
     const struct pg_install *install;
     uint64_t capacity;
     char name[NAME_ROOM], unfinished[NAME_ROOM];
@@ -211,21 +211,6 @@ static int build_mounted(struct build *b, struct err *e)
     return init_data(b, e) < 0 || INJECT("template.initdb", e) < 0 || fill_data(b, e) < 0 ? -1 : 0;
 }
 
-static int name_template(const struct template *t, struct err *e)
-{
-    const struct vol_pool *pool = &t->pool->pool;
-    AUTO_FREE char *from = mem_printf("%s.img", t->unfinished);
-    AUTO_FREE char *to = mem_printf("%s.img", t->name);
-    AUTO_CLOSE int fd = openat(pool->images_fd, from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-    /* complete on disk before it has its name; sealed after, since a sealed file cannot be renamed
-     */
-    if (fd < 0 || fsync(fd) < 0 || renameat(pool->images_fd, from, pool->images_fd, to) < 0 ||
-        fsync(pool->images_fd) < 0)
-        return err_set_os(e, errno, "could not name template \"%s\"", t->name);
-    return INJECT("template.named", e) < 0 ? -1 : vol_seal(pool, t->name, e);
-}
-
 /* Builds of different templates share a group: one after the other. */
 static int lock_builds(const struct template *t, int *ret_fd, struct err *e)
 {
@@ -249,10 +234,10 @@ static int build(void *arg, struct err *e)
         .server = {.install = t->install, .memory = 0, .capacity = t->capacity, .building = true},
         .notify_fd = -1,
     };
-    struct vol_attach attach = {.image = t->unfinished,
-                                .mountpoint = b.dirs.volume,
-                                .uid = t->local->build_uid,
-                                .gid = t->local->build_uid};
+    const struct vol_place *place = &t->place->place;
+    uid_t uid = t->local->build_uid;
+    struct vol_attach attach = {
+        .image = t->unfinished, .mountpoint = b.dirs.volume, .uid = uid, .gid = uid};
     AUTO_CLOSE int lock_fd = -1, log_fd = -1;
     struct err ignored;
     int r;
@@ -263,18 +248,21 @@ static int build(void *arg, struct err *e)
     log_fd = memfd_create("template-log", MFD_CLOEXEC);
     b.log_fd = log_fd;
     if (pod_clean_now(t->local, BUILD_GROUP, e) < 0 || /* of a build that was killed */
-        vol_detach(b.dirs.volume, e) < 0 || vol_destroy(&t->pool->pool, t->unfinished, e) < 0 ||
-        vol_image_make(&t->pool->pool, t->unfinished, t->capacity, e) < 0 ||
-        vol_attach(&t->pool->pool, &attach, e) < 0)
+        disk_detach(t->local, b.dirs.volume, e) < 0 ||
+        vol_place_destroy(place, t->unfinished, e) < 0 ||
+        vol_place_make(place, t->unfinished, t->capacity, uid, uid, e) < 0 ||
+        vol_place_attach(place, &attach, e) < 0)
         return -1;
     r = build_mounted(&b, e);
     if (pod_clean_now(t->local, BUILD_GROUP, r < 0 ? &ignored : e) < 0)
         r = -1;
     if (r < 0) {
-        (void)vol_detach(b.dirs.volume, &ignored);
+        (void)disk_detach(t->local, b.dirs.volume, &ignored);
         return -1;
     }
-    return vol_detach(b.dirs.volume, e) < 0 ? -1 : name_template(t, e);
+    return disk_detach(t->local, b.dirs.volume, e) < 0
+               ? -1
+               : vol_place_publish(place, t->unfinished, t->name, e);
 }
 
 /* ---- in dormd ---- */
@@ -305,25 +293,25 @@ static void built(void *owner, int status, const struct err *e)
     loop_free_later(t->local->loop, t);
 }
 
-static struct template *being_built(struct local *l, const struct local_pool *pool,
+static struct template *being_built(struct local *l, const struct local_place *place,
                                     const char *name)
 {
     list_each (&l->templates, node) {
         struct template *t = list_of(node, struct template, node);
 
-        if (t->pool == pool && str_is(t->name, name))
+        if (t->place == place && str_is(t->name, name))
             return t;
     }
     return NULL;
 }
 
-static struct template *start_build(struct local *l, const struct local_pool *pool,
+static struct template *start_build(struct local *l, const struct local_place *place,
                                     const struct pg_install *install, uint64_t capacity,
                                     const char *name, struct err *e)
 {
     struct template *t = mem_new(sizeof(*t));
 
-    *t = (struct template){.local = l, .pool = pool, .install = install, .capacity = capacity};
+    *t = (struct template){.local = l, .place = place, .install = install, .capacity = capacity};
     list_init(&t->waiting);
     (void)snprintf(t->name, sizeof(t->name), "%s", name);
     (void)snprintf(t->unfinished, sizeof(t->unfinished), "%.55s.unfit", name);
@@ -343,19 +331,9 @@ static struct template *start_build(struct local *l, const struct local_pool *po
     return t;
 }
 
-/* What a crash between the name and the seal has left; one that is sealed costs nothing. */
-static int finish_seal(const struct vol_pool *pool, const char *name, struct err *e)
-{
-    AUTO_FREE char *file = mem_printf("%s.img", name);
-    struct stat st;
-
-    if (fstatat(pool->images_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & 0222) == 0)
-        return 0;
-    return vol_seal(pool, name, e);
-}
-
-int template_need(struct local *l, const struct local_pool *pool, const struct pg_install *install,
-                  uint64_t capacity, struct pod *p, engine_done_fn done, void *owner, struct err *e)
+int template_need(struct local *l, const struct local_place *place,
+                  const struct pg_install *install, uint64_t capacity, struct pod *p,
+                  engine_done_fn done, void *owner, struct err *e)
 {
     char name[NAME_ROOM];
     struct template *t;
@@ -363,12 +341,13 @@ int template_need(struct local *l, const struct local_pool *pool, const struct p
     int there;
 
     (void)pg_template_name(name, sizeof(name), install, capacity, PG_TEMPLATE_GENERATION);
-    t = being_built(l, pool, name);
+    t = being_built(l, place, name);
     if (t == NULL) {
-        there = vol_exists(&pool->pool, name, e);
+        there = vol_place_exists(&place->place, name, e);
+        /* a crash can have come between the name and the seal; what is sealed costs nothing */
         if (there != 0)
-            return there < 0 ? -1 : finish_seal(&pool->pool, name, e) < 0 ? -1 : 1;
-        t = start_build(l, pool, install, capacity, name, e);
+            return there < 0 || vol_place_publish(&place->place, name, name, e) < 0 ? -1 : 1;
+        t = start_build(l, place, install, capacity, name, e);
         if (t == NULL)
             return -1;
     }

@@ -14,6 +14,7 @@
 #include "base/auto.h"
 #include "base/fd.h"
 #include "base/inject.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include "ext4.h"
@@ -142,7 +143,7 @@ static int mount_image(int image_fd, int point, const struct vol_attach *want, s
 }
 
 /* A file system that has seen errors is mended before anybody writes into it once more. */
-static int mend(int image_fd, const struct vol_attach *want, struct err *e)
+static int mend(int image_fd, const struct vol_attach *want, bool broken, struct err *e)
 {
     bool read_only = want->flags & VOL_READ_ONLY;
     struct ext4_super super;
@@ -155,12 +156,16 @@ static int mend(int image_fd, const struct vol_attach *want, struct err *e)
         (void)err_set(e, ERR_INPUT, "volume \"%s\" was in use when it was taken", want->image);
         return err_hint(e, "read it through a clone");
     }
-    if (read_only || !super.damaged)
+    if (read_only || (!super.damaged && !broken))
         return 0;
-    return INJECT("vol.mending", e) < 0 ? -1 : ext4_check(image_fd, want->image, e);
+    if (INJECT("vol.mending", e) < 0 || ext4_check(image_fd, want->image, e) < 0)
+        return -1;
+    log_warn(NULL, "the file system of volume \"%s\" had seen errors: checked", want->image);
+    return 0;
 }
 
-/* 1: nothing is mounted at the mountpoint (any more), 0: what is wanted is, or -1. */
+/* 1: nothing is mounted at the mountpoint, 0: what is wanted is, 2: it was, broken, and is not any
+ * more; or -1. */
 static int look_at_point(int *point, const struct stat *image, const struct vol_attach *want,
                          struct err *e)
 {
@@ -180,7 +185,7 @@ static int look_at_point(int *point, const struct stat *image, const struct vol_
     if (mnt_undo(want->mountpoint, dev, what, e) < 0)
         return -1;
     *point = attach_point(want->mountpoint, e);
-    return *point < 0 ? -1 : 1;
+    return *point < 0 ? -1 : 2;
 }
 
 int vol_attach(const struct vol_pool *p, const struct vol_attach *want, struct err *e)
@@ -201,7 +206,7 @@ int vol_attach(const struct vol_pool *p, const struct vol_attach *want, struct e
     if (r <= 0)
         return r;
     if (image_claim(image_fd, want->image, want->flags & VOL_READ_ONLY, e) < 0 ||
-        mend(image_fd, want, e) < 0)
+        mend(image_fd, want, r == 2, e) < 0)
         r = -1;
     else
         r = mount_image(image_fd, point, want, e);

@@ -67,10 +67,13 @@ static void told(struct fleet_waiter *w, int *fd, const struct err *e)
 #define WAITER(name, connection) \
     struct waiter name = {.waiter = {.told = told, .wants_connection = (connection)}}
 
+static const struct engine_disk the_disk = {.volume = "v", .class = "c"};
+
 static struct fleet_want want(const char *id, uint64_t after_ms)
 {
     return (struct fleet_want){
-        .server = {.id = id, .volume = id, .login = "alice", .superuser = "alice", .class = "c"},
+        .server =
+            {.id = id, .login = "alice", .superuser = "alice", .disks = &the_disk, .disks_n = 1},
         .name = "alice",
         .after_ms = after_ms,
     };
