@@ -22,6 +22,7 @@ help:
 	@echo "make asan    unit tests and stored fuzz inputs under ASan and UBSan alone"
 	@echo "make fuzz    every fuzz target for a minute (FUZZ_SECONDS=60)"
 	@echo "make bench   measure"
+	@echo "make trials  attack the storage: power cuts, full and failing disks, kill -9"
 	@echo "make format  let clang-format write"
 	@echo "make clean   remove what was built"
 
@@ -47,7 +48,7 @@ bench: all
 	@DORM_BUILD=$(BUILD) bench/run
 
 trials:
-	@$(PYTHON) tools/run-tests --trials
+	@$(PYTHON) tools/run-trials
 
 format:
 	find src tests -name '*.[ch]' -exec clang-format -i {} +
