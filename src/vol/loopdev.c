@@ -156,29 +156,6 @@ int loopdev_open(dev_t dev, struct err *e)
     return fd;
 }
 
-int loopdev_info(dev_t dev, struct loopdev_info *ret_info, struct err *e)
-{
-    AUTO_CLOSE int fd = -1;
-    struct loop_info64 info;
-    const char *name;
-
-    if (major(dev) != LOOP_MAJOR)
-        return 0;
-    fd = loopdev_open(dev, e);
-    if (fd < 0)
-        return -1;
-    if (ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
-        return err_set_os(e, errno, "could not read the state of loop device %u:%u", major(dev),
-                          minor(dev));
-    info.lo_file_name[LO_NAME_SIZE - 1] = '\0';
-    name = (const char *)info.lo_file_name;
-    *ret_info = (struct loopdev_info){.backing_dev = info.lo_device, .backing_ino = info.lo_inode};
-    if (str_starts(name, LOOPDEV_OURS) && vol_name_ok(name + strlen(LOOPDEV_OURS)))
-        ret_info->ours =
-            str_copy(ret_info->image, sizeof(ret_info->image), name + strlen(LOOPDEV_OURS));
-    return 1;
-}
-
 void loopdev_backing(dev_t dev, struct loopdev_backing *ret_backing)
 {
     AUTO_FREE char *text = NULL;
@@ -190,6 +167,51 @@ void loopdev_backing(dev_t dev, struct loopdev_backing *ret_backing)
     if (fd_read_file(AT_FDCWD, path, sizeof(ret_backing->path) - 1, &text, &e) < 0 ||
         !str_copy(ret_backing->path, sizeof(ret_backing->path), text))
         ret_backing->path[0] = '\0';
+}
+
+/* The file system of the image has shut down, so not even the kernel can look at the image. Its
+ * name is known all the same, and enough to let go of it. */
+static int info_of_dead(dev_t dev, struct loopdev_info *ret_info)
+{
+    struct loopdev_backing backing;
+    const char *name;
+    size_t len;
+
+    *ret_info = (struct loopdev_info){0};
+    loopdev_backing(dev, &backing);
+    backing.path[strcspn(backing.path, "\n")] = '\0';
+    name = strrchr(backing.path, '/');
+    len = name == NULL ? 0 : strlen(++name);
+    if (len <= 4 || !str_is(name + len - 4, ".img") || len - 4 >= sizeof(ret_info->image))
+        return 1;
+    memcpy(ret_info->image, name, len - 4);
+    ret_info->ours = vol_name_ok(ret_info->image);
+    return 1;
+}
+
+int loopdev_info(dev_t dev, struct loopdev_info *ret_info, struct err *e)
+{
+    AUTO_CLOSE int fd = -1;
+    struct loop_info64 info;
+    const char *name;
+
+    if (major(dev) != LOOP_MAJOR)
+        return 0;
+    fd = loopdev_open(dev, e);
+    if (fd < 0)
+        return -1;
+    if (ioctl(fd, LOOP_GET_STATUS64, &info) < 0 && errno == EIO)
+        return info_of_dead(dev, ret_info);
+    if (ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+        return err_set_os(e, errno, "could not read the state of loop device %u:%u", major(dev),
+                          minor(dev));
+    info.lo_file_name[LO_NAME_SIZE - 1] = '\0';
+    name = (const char *)info.lo_file_name;
+    *ret_info = (struct loopdev_info){.backing_dev = info.lo_device, .backing_ino = info.lo_inode};
+    if (str_starts(name, LOOPDEV_OURS) && vol_name_ok(name + strlen(LOOPDEV_OURS)))
+        ret_info->ours =
+            str_copy(ret_info->image, sizeof(ret_info->image), name + strlen(LOOPDEV_OURS));
+    return 1;
 }
 
 bool loopdev_gone(dev_t dev, const struct loopdev_backing *before)

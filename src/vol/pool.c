@@ -264,6 +264,21 @@ void vol_pool_done(struct vol_pool *p)
     free(take_ptr(p->dir));
 }
 
+/* On a disk that has failed nothing can be looked at any more; what is mounted there is still to be
+ * taken off, so that the disk can be. */
+static bool is_dead_pool(const char *dir, dev_t dev, struct err *e)
+{
+    AUTO_FREE char *file = mem_printf("%s/" POOLFILE, dir);
+    struct loopdev_backing backing;
+
+    loopdev_backing(dev, &backing);
+    backing.path[strcspn(backing.path, "\n")] = '\0';
+    if (str_is(backing.path, file))
+        return true;
+    (void)err_set(e, ERR_EXISTS, "something else than its pool file is mounted in \"%s\"", dir);
+    return false;
+}
+
 int vol_pool_close(const char *dir, struct err *e)
 {
     AUTO_FREE char *images = mem_printf("%s/%s", dir, IMAGES);
@@ -273,14 +288,14 @@ int vol_pool_close(const char *dir, struct err *e)
 
     if (dir_fd < 0 && errno == ENOENT)
         return 0;
-    if (dir_fd < 0)
+    if (dir_fd < 0 && errno != EIO)
         return err_set_os(e, errno, "could not open the pool \"%s\"", dir);
     r = mnt_is_root(AT_FDCWD, images, &dev);
     if (r == 0 || (r < 0 && errno == ENOENT))
         return 0;
     if (r < 0)
         return err_set_os(e, errno, "could not look at \"%s\"", images);
-    if (verify_mount(dir_fd, dir, dev, e) < 0)
+    if ((dir_fd < 0 || verify_mount(dir_fd, dir, dev, e) < 0) && !is_dead_pool(dir, dev, e))
         return -1;
     return mnt_undo(images, dev, "the pool", e);
 }
