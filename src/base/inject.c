@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ int inject_at(const char *place, struct err *e)
 
     if (wish == NULL || strncmp(wish, place, n) != 0 || wish[n] != '=')
         return 0;
+    (void)dprintf(STDERR_FILENO, "injected at %s\n", place); /* a test that gets nowhere must know */
     if (str_is(wish + n + 1, "kill"))
         (void)kill(getpid(), SIGKILL);
     if (str_is(wish + n + 1, "stop"))

@@ -1,6 +1,7 @@
 #include "beside.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/auto.h"
@@ -25,11 +26,8 @@ static void opened(void *owner, const struct engine_outcome *outcome, const stru
     struct opening *o = owner;
     struct hub *h = o->call->hub;
     AUTO_FREE char *line = NULL;
-    struct err why;
 
     (void)outcome;
-    if (e == NULL && store_server_set_named(h->store, o->a.server.id, true, &why) < 0)
-        e = &why;
     if (e != NULL) {
         (void)store_server_remove(h->store, o->a.server.id, clock_unix(), &(struct err){0});
         call_finish(o->call, e);
@@ -43,6 +41,20 @@ static void opened(void *owner, const struct engine_outcome *outcome, const stru
                 "to copy a table back: pg_dump -t TABLE of that one, into psql of the present one");
     call_remark(o->call, "when it is no longer needed: dorm server remove %s", o->a.server.name);
     call_finish(o->call, NULL);
+}
+
+/* Named from the beginning: were it not, a start that finds no volume would make an empty one. */
+static int add_named(struct store *s, struct store_server *server, struct store_volume *v,
+                     struct err *e)
+{
+    if (store_begin(s, e) < 0)
+        return -1;
+    if (store_server_add(s, server, v, e) < 0 ||
+        store_server_set_named(s, server->id, true, e) < 0) {
+        store_rollback(s);
+        return -1;
+    }
+    return store_commit(s, e);
 }
 
 static int add(struct opening *o, const struct store_volume *v, struct err *e)
@@ -67,7 +79,7 @@ static int add(struct opening *o, const struct store_volume *v, struct err *e)
                        number);
         (void)snprintf(volume.claim, sizeof(volume.claim), "beside-%s", server.name);
         (void)snprintf(volume.class, sizeof(volume.class), "%s", v->class);
-        if (store_server_add(h->store, &server, &volume, e) == 0) {
+        if (add_named(h->store, &server, &volume, e) == 0) {
             o->a.server = server;
             o->a.volume = volume;
             return 0;
@@ -84,6 +96,12 @@ void beside_open(struct call *c, const struct store_volume *v, const struct stor
     struct engine_task task = {.what = ENGINE_REPLACE, .from = o->s.id, .from_class = o->s.class};
     struct err e;
 
+    if (!str_is(v->component, "postgres")) {
+        free(o);
+        (void)err_set(&e, ERR_INPUT, "volume \"%s\" holds no server's data", v->claim);
+        call_fail(c, &e);
+        return;
+    }
     c->state = o;
     o->call = c;
     o->s = *s;

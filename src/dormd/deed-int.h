@@ -7,7 +7,11 @@ int64_t deed_undo_until(const struct hub *h);
 /* Whoever is in hears why before the server goes. From here on the call lasts to the end. */
 void deed_rest_then(struct deed *d, const char *what, void (*act)(struct deed *d));
 struct engine_task deed_task(const struct deed *d, enum engine_task_what what);
-/* Let the engine do it; a refusal ends the call. */
+/* The end of it, either way. */
+void deed_finish(struct deed *d, const struct err *e);
+/* It was not done: take back what was recorded for it. */
+void deed_revert(struct deed *d);
+/* Let the engine do it; a refusal is a failure like any other. */
 void deed_work(struct deed *d, const struct engine_task *task, engine_task_fn done);
 /* What is to be recorded before the effect: what it was, and how it is undone. */
 void deed_will_keep(struct deed *d, enum store_why why, bool running);

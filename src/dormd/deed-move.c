@@ -61,26 +61,40 @@ static void moved(void *owner, const struct engine_outcome *outcome, const struc
         e = &why;
     if (e != NULL) {
         (void)store_volume_set_moving(d->hub->store, d->v.id, "", &(struct err){0});
-        call_finish(d->call, e);
+        deed_finish(d, e);
         return;
     }
     drop_old(d->hub, d->v.id, d->v.class);
     call_say(d->call, "%s", d->undo.text);
     deed_say_undo(d);
-    call_finish(d->call, NULL);
+    deed_finish(d, NULL);
 }
 
-static void move(struct deed *d)
+static void copy(void *owner, const struct engine_outcome *outcome, const struct err *e)
 {
+    struct deed *d = owner;
     struct engine_task task = deed_task(d, ENGINE_MOVE);
-    struct err e;
+    struct err why;
 
+    (void)outcome;
+    if (e == NULL && store_volume_set_moving(d->hub->store, d->v.id, d->to_class, &why) < 0)
+        e = &why;
+    if (e != NULL) {
+        deed_finish(d, e);
+        return;
+    }
     task.to_class = d->to_class;
     task.capacity = d->v.capacity;
-    if (store_volume_set_moving(d->hub->store, d->v.id, d->to_class, &e) < 0)
-        call_finish(d->call, &e);
-    else
-        deed_work(d, &task, moved);
+    deed_work(d, &task, moved);
+}
+
+/* What an earlier move may have left there would pass for the copy of this one. */
+static void move(struct deed *d)
+{
+    struct engine_task task = deed_task(d, ENGINE_DESTROY);
+
+    task.class = d->to_class;
+    deed_work(d, &task, copy);
 }
 
 static void describe_move(struct deed *d, const char *class)
@@ -127,24 +141,48 @@ static void resumed_done(void *owner, const struct engine_outcome *outcome, cons
     (void)outcome;
     if (e == NULL && arrive(x->hub, &x->v, &x->undo, &why) < 0)
         e = &why;
-    if (e != NULL)
-        log_err(NULL, LOG_ERROR_, e);
-    else
+    if (e == NULL) {
         drop_old(x->hub, x->v.id, x->v.class);
+    } else {
+        log_err(NULL, LOG_ERROR_, e);
+        /* it stays where it is, and its server may wake again */
+        if (store_volume_set_moving(x->hub->store, x->v.id, "", &why) < 0)
+            log_err(NULL, LOG_ERROR_, &why);
+    }
+    if (x->v.server[0] != '\0')
+        fleet_unhold(x->hub->fleet, x->v.server);
     free(x);
 }
 
-static int resume_move(void *arg, const struct store_volume *v, const char *server,
+/* Collected first: a move that is refused at once changes the record. */
+struct moving {
+    struct store_volume *at; /* owned */
+    size_t n;
+};
+
+static int note_moving(void *arg, const struct store_volume *v, const char *server,
                        const char *owner, struct err *e)
 {
-    struct hub *h = arg;
+    struct moving *m = arg;
+
+    (void)server, (void)owner, (void)e;
+    if (v->moving_to[0] == '\0')
+        return 0;
+    m->at = mem_resize(m->at, (m->n + 1) * sizeof(*m->at));
+    m->at[m->n++] = *v;
+    return 0;
+}
+
+static void resume_move(struct hub *h, const struct store_volume *v)
+{
     struct resumed *x;
     struct store_account a = {0};
+    struct err e;
 
-    (void)server, (void)owner;
-    if (v->moving_to[0] == '\0' ||
-        (v->server[0] != '\0' && people_account(h, v->server, &a, e) < 0))
-        return 0;
+    if (v->server[0] != '\0' && people_account(h, v->server, &a, &e) < 0) {
+        log_err(NULL, LOG_ERROR_, &e);
+        return;
+    }
     x = mem_new(sizeof(*x));
     *x = (struct resumed){.hub = h, .v = *v};
     x->undo = (struct store_undo){
@@ -155,6 +193,8 @@ static int resume_move(void *arg, const struct store_volume *v, const char *serv
     (void)snprintf(x->undo.text, sizeof(x->undo.text),
                    "volume \"%.80s\" was moved from class %.60s to %.60s", v->claim, v->class,
                    v->moving_to);
+    if (v->server[0] != '\0')
+        fleet_hold(h->fleet, x->v.server);
     log_info(NULL, "going on with the move of volume \"%s\"", v->claim);
     if (h->engine->ops->work(h->engine,
                              &(struct engine_task){.what = ENGINE_MOVE,
@@ -164,9 +204,8 @@ static int resume_move(void *arg, const struct store_volume *v, const char *serv
                                                    .uid = a.user.uid,
                                                    .to_class = x->v.moving_to,
                                                    .capacity = v->capacity},
-                             resumed_done, x, e) < 0)
-        resumed_done(x, NULL, e);
-    return 0;
+                             resumed_done, x, &e) < 0)
+        resumed_done(x, NULL, &e);
 }
 
 static int redo_drop(void *arg, const struct store_undo *u, const char *server, const char *claim,
@@ -184,9 +223,21 @@ static int redo_drop(void *arg, const struct store_undo *u, const char *server, 
 
 void deed_resume(struct hub *h)
 {
+    struct moving list = {0};
     struct err e;
 
-    if (store_volumes(h->store, NULL, resume_move, h, &e) < 0 ||
-        store_undos(h->store, clock_unix(), redo_drop, h, &e) < 0)
+    if (store_volumes(h->store, NULL, note_moving, &list, &e) < 0)
+        log_err(NULL, LOG_ERROR_, &e);
+    for (size_t i = 0; i < list.n; i++)
+        resume_move(h, &list.at[i]);
+    free(list.at);
+    deed_drop_leftovers(h);
+}
+
+void deed_drop_leftovers(struct hub *h)
+{
+    struct err e;
+
+    if (store_undos(h->store, clock_unix(), redo_drop, h, &e) < 0)
         log_err(NULL, LOG_ERROR_, &e);
 }

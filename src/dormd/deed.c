@@ -15,6 +15,7 @@
 #include "dormd/door.h"
 #include "dormd/news.h"
 #include "dormd/people.h"
+#include "engine/local.h"
 
 int64_t deed_undo_until(const struct hub *h)
 {
@@ -48,14 +49,43 @@ struct deed *deed_new(struct call *c, const struct store_volume *v, struct err *
 
 /* ---- what all have in common ---- */
 
+void deed_finish(struct deed *d, const struct err *e)
+{
+    struct err kept = e == NULL ? (struct err){0} : *e;
+
+    if (d->holding) {
+        d->holding = false;
+        fleet_unhold(d->hub->fleet, d->a.server.id);
+    }
+    call_finish(d->call, e == NULL ? NULL : &kept);
+}
+
+/* Another deed may have come first while its server fell asleep. */
+static int look_again(struct deed *d, struct err *e)
+{
+    struct store_volume now;
+
+    if (store_volume_by_id(d->hub->store, d->v.id, &now, e) < 0)
+        return -1;
+    if (now.removed_at == 0 && now.moving_to[0] == '\0' && str_is(now.class, d->v.class)) {
+        d->v = now;
+        return 0;
+    }
+    (void)err_set(e, ERR_BUSY, "volume \"%s\" was changed by somebody else just now", d->v.claim);
+    return err_hint(e, "dorm volume show %s, then try again", d->v.claim);
+}
+
 static void rested(struct fleet_waiter *w, int *fd, const struct err *e)
 {
     struct call *c = list_of(w, struct call, waiter);
     struct deed *d = c->state;
+    struct err why;
 
     (void)fd;
+    if (e == NULL && look_again(d, &why) < 0)
+        e = &why;
     if (e != NULL)
-        call_finish(c, e);
+        deed_finish(d, e);
     else
         d->act(d);
 }
@@ -69,11 +99,16 @@ void deed_rest_then(struct deed *d, const char *what, void (*act)(struct deed *d
     call_hold(c);
     d->act = act;
     if (d->a.server.id[0] == '\0') {
-        act(d);
+        if (look_again(d, &why) < 0)
+            deed_finish(d, &why);
+        else
+            act(d);
         return;
     }
     (void)err_set(&why, ERR_BUSY, "terminating connection: your server is %s", what);
     (void)err_hint(&why, "Connect again in a moment.");
+    d->holding = true;
+    fleet_hold(d->hub->fleet, d->a.server.id);
     door_kick(d->hub->door, d->a.server.id, &why);
     c->waiter.told = rested;
     fleet_rest(d->hub->fleet, d->a.server.id, &c->waiter);
@@ -95,7 +130,25 @@ void deed_work(struct deed *d, const struct engine_task *task, engine_task_fn do
     struct err e;
 
     if (engine->ops->work(engine, task, done, d, &e) < 0)
-        call_finish(d->call, &e);
+        done(d, &(struct engine_outcome){0}, &e);
+}
+
+void deed_revert(struct deed *d)
+{
+    struct store *s = d->hub->store;
+    struct err e;
+
+    /* what it was is there under its new name: then it was done, and can be undone */
+    if (d->kept.id[0] != '\0' && d->undo.deed != STORE_DID_RESIZE &&
+        local_has(d->hub->engine, d->kept.class, d->kept.id, &e) == 1)
+        return;
+    if ((d->undo.number != 0 && store_undo_remove(s, d->undo.number, &e) < 0) ||
+        (d->kept.id[0] != '\0' && local_has(d->hub->engine, d->kept.class, d->kept.id, &e) != 1 &&
+         store_snapshot_remove(s, d->kept.id, &e) < 0) ||
+        (d->capacity != 0 && store_volume_set_capacity(s, d->v.id, d->v.capacity, &e) < 0) ||
+        (d->act == deed_replace && str_is(d->v.component, "postgres") &&
+         store_server_set_named(s, d->a.server.id, d->a.server.named, &e) < 0))
+        log_err(NULL, LOG_WARN_, &e);
 }
 
 void deed_will_keep(struct deed *d, enum store_why why, bool running)
@@ -124,8 +177,10 @@ void deed_say_undo(struct deed *d)
 {
     char keep[16];
 
-    call_remark(d->call, "undo, within %s: dorm undo %lld",
-                str_duration(keep, sizeof(keep), d->hub->conf->undo_ms), (long long)d->undo.number);
+    call_remark(d->call, "undo, within %s%s: dorm undo %lld",
+                str_duration(keep, sizeof(keep), d->hub->conf->undo_ms),
+                d->undo.deed == STORE_DID_RESIZE ? ", with all that is written until then" : "",
+                (long long)d->undo.number);
 }
 
 /* Before the effect: what is on the disk and not in the record would be lost to everybody. */
@@ -156,12 +211,11 @@ static int record(struct deed *d, struct err *e)
 static void replaced(void *owner, const struct engine_outcome *outcome, const struct err *e)
 {
     struct deed *d = owner;
-    struct err ignored;
 
     (void)outcome;
     if (e != NULL) {
-        (void)store_undo_remove(d->hub->store, d->undo.number, &ignored);
-        call_finish(d->call, e);
+        deed_revert(d);
+        deed_finish(d, e);
         return;
     }
     call_say(d->call, "%s", d->undo.text);
@@ -169,7 +223,7 @@ static void replaced(void *owner, const struct engine_outcome *outcome, const st
     if (d->call->uid == 0 && d->a.server.id[0] != '\0')
         news_leave(d->hub, d->a.server.id, "%s by the administrator; it can be undone until then",
                    d->undo.text);
-    call_finish(d->call, NULL);
+    deed_finish(d, NULL);
 }
 
 void deed_replace(struct deed *d)
@@ -180,7 +234,7 @@ void deed_replace(struct deed *d)
     task.from = d->from[0] == '\0' ? NULL : d->from;
     task.from_class = d->from_class;
     if (record(d, &e) < 0 || INJECT("deed.recorded", &e) < 0) {
-        call_finish(d->call, &e);
+        deed_finish(d, &e);
         return;
     }
     deed_work(d, &task, replaced);
@@ -190,7 +244,8 @@ bool deed_never_used(struct deed *d)
 {
     struct err e;
 
-    if (!str_is(d->v.component, "postgres") || d->a.server.named)
+    if (!str_is(d->v.component, "postgres") || d->a.server.named ||
+        local_has(d->hub->engine, d->v.class, d->v.id, &e) != 0)
         return false;
     (void)err_set(&e, ERR_INPUT, "server \"%s\" is new: nothing in it could be lost",
                   d->a.server.name);
@@ -247,18 +302,15 @@ static void grown(void *owner, const struct engine_outcome *outcome, const struc
     char capacity[16];
 
     if (e != NULL) {
-        struct err ignored;
-
-        (void)store_volume_set_capacity(d->hub->store, d->v.id, d->v.capacity, &ignored);
-        (void)store_undo_remove(d->hub->store, d->undo.number, &ignored);
-        call_finish(d->call, e);
+        deed_revert(d);
+        deed_finish(d, e);
         return;
     }
     call_say(d->call, "volume \"%s\" has %s%s", d->v.claim,
              str_size(capacity, sizeof(capacity), d->capacity),
              outcome->later ? " from the next wake of its server on" : " now");
     deed_say_undo(d);
-    call_finish(d->call, NULL);
+    deed_finish(d, NULL);
 }
 
 static void grow(void *owner, const struct engine_outcome *outcome, const struct err *e)
@@ -268,7 +320,8 @@ static void grow(void *owner, const struct engine_outcome *outcome, const struct
 
     (void)outcome;
     if (e != NULL) {
-        call_finish(d->call, e);
+        deed_revert(d);
+        deed_finish(d, e);
         return;
     }
     task.capacity = d->capacity;
@@ -282,7 +335,7 @@ static void resize(struct deed *d)
     struct err e;
 
     if (record(d, &e) < 0)
-        call_finish(d->call, &e);
+        deed_finish(d, &e);
     else
         deed_work(d, &task, grow);
 }
@@ -291,9 +344,8 @@ void deed_resize(struct deed *d, uint64_t capacity)
 {
     char text[STORE_TEXT_SIZE], had[16], has[16];
     bool awake = fleet_look(d->hub->fleet, d->a.server.id).state != LIFE_ASLEEP;
-    bool exists =
-        !str_is(d->v.component, "postgres") ? d->v.phase == STORE_BOUND : d->a.server.named;
     struct err e;
+    bool exists = local_has(d->hub->engine, d->v.class, d->v.id, &e) != 0;
 
     d->capacity = capacity;
     (void)snprintf(text, sizeof(text), "volume \"%.100s\" was resized from %s to %s", d->v.claim,

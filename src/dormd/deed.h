@@ -20,6 +20,7 @@ struct deed {
     char to_class[STORE_CLAIM_SIZE];
     uint64_t capacity; /* it is to have; 0: as it is */
     void (*act)(struct deed *d);
+    bool holding; /* nobody wakes the server meanwhile */
 };
 
 /* A deed for this call, which it belongs to from now on. */
@@ -38,3 +39,5 @@ void deed_undo(struct call *c, const struct store_undo *u);
 
 /* Go on with what an earlier dormd was killed in. */
 void deed_resume(struct hub *h);
+/* Copies that finished moves have left behind, if they could not be removed at once. */
+void deed_drop_leftovers(struct hub *h);

@@ -197,7 +197,7 @@ static int provide(struct hub *h, const struct store_account *a, const struct co
     int r;
 
     if (store_volume_by_claim(h->store, name, ret, e) == 0) {
-        if (ret->server[0] == '\0' || str_is(ret->server, a->server.id))
+        if (is_shared(c) ? ret->server[0] == '\0' : str_is(ret->server, a->server.id))
             return 0;
         return err_set(e, ERR_EXISTS, "claim \"%s\": a volume of that name is another server's",
                        name);
@@ -330,6 +330,18 @@ static void describe(struct disks *d, const struct store_account *a)
     }
 }
 
+/* What is written to the old place while a copy is on its way would be lost. */
+static int none_moves(const struct disks *d, struct err *e)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (d->rows[i].volume.moving_to[0] != '\0') {
+            (void)err_set(e, ERR_BUSY, "volume \"%s\" is being moved to class \"%s\"",
+                          d->rows[i].volume.claim, d->rows[i].volume.moving_to);
+            return err_hint(e, "Try again when it is there.");
+        }
+    return 0;
+}
+
 int disks_of(struct hub *h, const struct store_account *a, struct disks *ret, struct err *e)
 {
     struct disks had = {0};
@@ -347,6 +359,8 @@ int disks_of(struct hub *h, const struct store_account *a, struct disks *ret, st
             r = store_commit(h->store, e);
     }
     disks_done(&had);
+    if (r >= 0)
+        r = none_moves(ret, e);
     if (r < 0) {
         disks_done(ret);
         return -1;

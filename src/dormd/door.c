@@ -121,7 +121,7 @@ static void send_news(const struct session *s)
     struct fleet_view view = fleet_look(d->hub->fleet, s->server);
     AUTO_FREE char *news = news_take(d->hub, s->server);
 
-    if (d->hub->conf->server.ephemeral)
+    if (view.ephemeral)
         ipc_send(&d->gate, -1, IPC_GATE_NOTICE, s->number,
                  "this server is ephemeral: what is in it is gone when it falls asleep");
     if (view.room != NULL)

@@ -1,6 +1,7 @@
 #include "fleet.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,13 @@ struct fleet_server {
     uint64_t after_ms, since_ms;
     struct err failure; /* of the last wake; kind NONE if it did not fail */
     char *room;         /* owned: how full it is, for its users; NULL: there is room */
+    bool fresh;         /* spec is what the record says just now */
+};
+
+/* Lives as long as somebody holds the server. */
+struct hold {
+    char id[ID_SIZE];
+    unsigned n;
 };
 
 struct fleet {
@@ -31,6 +39,7 @@ struct fleet {
     struct engine *engine; /* borrowed */
     struct fleet_hooks hooks;
     struct map servers;  /* by id */
+    struct map holds;    /* struct hold by server id */
     struct list resting; /* longest asleep first */
     size_t resting_n, resting_most;
     bool going_down;           /* for good: nobody is let in any more */
@@ -66,6 +75,16 @@ static void copy_spec(struct fleet_server *s, const struct fleet_want *want)
     s->after_ms = want->after_ms;
 }
 
+static bool has_process(const struct fleet_server *s)
+{
+    return s->life.state != LIFE_ASLEEP && s->life.state != LIFE_FAILED;
+}
+
+static bool is_held(const struct fleet *f, const char *server)
+{
+    return map_get(&f->holds, server) != NULL;
+}
+
 static struct fleet_server *know(struct fleet *f, const struct fleet_want *want)
 {
     struct fleet_server *s = map_get(&f->servers, want->server.id);
@@ -86,6 +105,7 @@ static struct fleet_server *know(struct fleet *f, const struct fleet_want *want)
     /* what runs keeps what it was started with; a new wake takes what the hub says now */
     if (s->spec == NULL || s->life.state == LIFE_ASLEEP || s->life.state == LIFE_FAILED)
         copy_spec(s, want);
+    s->fresh = !has_process(s) && !is_held(f, s->id);
     return s;
 }
 
@@ -127,6 +147,9 @@ void fleet_free(struct fleet *f)
         forget(s);
     }
     map_done(&f->servers);
+    map_each (&f->holds, slot)
+        free(slot->value);
+    map_done(&f->holds);
     free(f);
 }
 
@@ -244,7 +267,6 @@ static void rest_in_turn(struct fleet_server *s)
     if (list_empty(&s->resting)) {
         list_append(&f->resting, &s->resting);
         f->resting_n++;
-        ask_work(s, ENGINE_TRIM);
     }
     while (f->resting_n > f->resting_most) {
         struct fleet_server *oldest = list_of(f->resting.next, struct fleet_server, resting);
@@ -278,6 +300,22 @@ static void ask_engine(struct fleet_server *s, enum life_act act)
     /* a stop or kill that was refused is tried again, harder, when the deadline passes */
 }
 
+/* Between the wish and the start its volume may have been reset, resized or moved. */
+static void start(struct fleet_server *s)
+{
+    struct fleet *f = s->fleet;
+    struct err e;
+
+    if (!s->fresh && f->hooks.renew != NULL && f->hooks.renew(f->hooks.owner, s->id, &e) < 0) {
+        log_err(&s->log, LOG_WARN_, &e);
+        s->failure = e;
+        step(s, LIFE_ENDED);
+        return;
+    }
+    s->fresh = false;
+    ask_engine(s, LIFE_START);
+}
+
 static void act_on(struct fleet_server *s, enum life_act act)
 {
     switch (act) {
@@ -286,7 +324,7 @@ static void act_on(struct fleet_server *s, enum life_act act)
         break;
     case LIFE_START:
         s->failure = (struct err){0};
-        ask_engine(s, act);
+        start(s);
         break;
     case LIFE_ASK:
     case LIFE_STOP:
@@ -305,11 +343,6 @@ static void act_on(struct fleet_server *s, enum life_act act)
         tell_all(&s->waiters, &s->failure);
         break;
     }
-}
-
-static bool has_process(const struct fleet_server *s)
-{
-    return s->life.state != LIFE_ASLEEP && s->life.state != LIFE_FAILED;
 }
 
 static void tell_down_if_all_sleep(struct fleet *f)
@@ -342,7 +375,8 @@ static void look_again(struct fleet_server *s)
         if (map_get(&f->servers, id) != s || has_process(s))
             return; /* who was told has had it forgotten, or woken */
     }
-    if (s->life.state == LIFE_ASLEEP && !list_empty(&s->waiters) && !f->going_down)
+    if (s->life.state == LIFE_ASLEEP && !list_empty(&s->waiters) && !f->going_down &&
+        !is_held(f, s->id))
         step(s, LIFE_WANT);
     else if (s->life.state == LIFE_ASLEEP && s->sessions == 0)
         rest_in_turn(s);
@@ -369,6 +403,8 @@ static void step(struct fleet_server *s, enum life_event event)
             list_remove(&s->resting);
             f->resting_n--;
         }
+        if (to == LIFE_ASLEEP && s->spec != NULL)
+            ask_work(s, ENGINE_TRIM); /* before a snapshot that would keep what was deleted */
         f->hooks.moved(f->hooks.owner, s->id, from, to);
     }
     memcpy(id, s->id, sizeof(id));
@@ -440,7 +476,42 @@ void fleet_wake(struct fleet *f, const struct fleet_want *want, struct fleet_wai
         tell(w, -1, &e);
         return;
     }
-    step(s, LIFE_WANT);
+    if (has_process(s) || !is_held(f, s->id))
+        step(s, LIFE_WANT);
+}
+
+void fleet_renew(struct fleet *f, const struct fleet_want *want)
+{
+    struct fleet_server *s = map_get(&f->servers, want->server.id);
+
+    if (s != NULL)
+        copy_spec(s, want);
+}
+
+void fleet_hold(struct fleet *f, const char *server)
+{
+    struct hold *h = map_get(&f->holds, server);
+
+    if (h == NULL) {
+        h = mem_new(sizeof(*h));
+        (void)snprintf(h->id, sizeof(h->id), "%s", server);
+        map_add(&f->holds, h->id, h);
+    }
+    h->n++;
+}
+
+void fleet_unhold(struct fleet *f, const char *server)
+{
+    struct hold *h = map_get(&f->holds, server);
+    struct fleet_server *s;
+
+    if (h == NULL || --h->n > 0)
+        return;
+    (void)map_remove(&f->holds, h->id);
+    free(h);
+    s = map_get(&f->servers, server);
+    if (s != NULL && !has_process(s))
+        look_again(s);
 }
 
 void fleet_unwait(struct fleet_waiter *w)
@@ -516,6 +587,7 @@ struct fleet_view fleet_look(const struct fleet *f, const char *server)
     if (s->failure.kind != ERR_NONE)
         view.failure = s->failure.msg;
     view.room = s->room;
+    view.ephemeral = s->spec != NULL && s->spec->ephemeral;
     return view;
 }
 

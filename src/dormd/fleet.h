@@ -30,6 +30,9 @@ struct fleet_hooks {
     /* The server was READY for the first time: its superuser exists from now on. */
     void (*named)(void *owner, const char *server);
     void (*moved)(void *owner, const char *server, enum life_state from, enum life_state to);
+    /* What is known of it is from before it fell asleep: tell fleet_renew() what holds now, or why
+     * it cannot start. */
+    int (*renew)(void *owner, const char *server, struct err *e);
     /* It has to sleep, whoever is in it: they are to be told why. */
     void (*evicted)(void *owner, const char *server, const struct err *why);
     void *owner;
@@ -53,6 +56,11 @@ void fleet_wake(struct fleet *f, const struct fleet_want *want, struct fleet_wai
 void fleet_unwait(struct fleet_waiter *w);
 /* A pod of this server was found running when this process began. */
 void fleet_found(struct fleet *f, const struct fleet_want *want);
+/* Within hooks.renew. */
+void fleet_renew(struct fleet *f, const struct fleet_want *want);
+/* Let nobody wake it until as many fleet_unhold: its volume is being changed. They wait. */
+void fleet_hold(struct fleet *f, const char *server);
+void fleet_unhold(struct fleet *f, const char *server);
 /* Let it sleep now. w is told when it sleeps; at once if it does. */
 void fleet_rest(struct fleet *f, const char *server, struct fleet_waiter *w);
 /* Another connection to a server that is awake, to cancel on. Never wakes, never counts as use. */
@@ -67,6 +75,7 @@ struct fleet_view {
     uint32_t sessions, waiting;
     uint64_t since_ms;   /* when it came into this state */
     const char *failure; /* why the last wake failed; NULL if it did not */
+    bool ephemeral;      /* what is in it is gone when it sleeps */
     const char *room;    /* how full it is and with what, if its users should know; or NULL */
 };
 

@@ -68,11 +68,28 @@ struct options {
 static void on_named(void *owner, const char *server)
 {
     struct hub *h = owner;
+    struct store_account account;
     struct err e;
 
+    /* an ephemeral one is named anew at every wake */
+    if (people_account(h, server, &account, &e) == 0 && people_ephemeral(h, &account))
+        return;
     if (store_server_set_named(h->store, server, true, &e) < 0 ||
         store_disks_bound(h->store, server, &e) < 0)
         log_err(NULL, LOG_WARN_, &e); /* naming is repeated at the next wake, and finds it done */
+}
+
+static int on_renew(void *owner, const char *server, struct err *e)
+{
+    struct hub *h = owner;
+    struct store_account account;
+    struct people_want want;
+
+    if (people_account(h, server, &account, e) < 0 || people_want_init(&want, h, &account, e) < 0)
+        return -1;
+    fleet_renew(h->fleet, &want.want);
+    people_want_done(&want);
+    return 0;
 }
 
 static void on_evicted(void *owner, const char *server, const struct err *why)
@@ -143,6 +160,7 @@ static void every_hour(struct loop_timer *t)
 
     if (clock_is_set)
         keeper_sweep(h);
+    deed_drop_leftovers(h);
     done = renew_certificate(h, &e);
     if (done < 0 || (done > CERT_KEPT && door_new_certificate(h->door, &e) < 0))
         log_err(NULL, LOG_WARN_, &e);
@@ -219,7 +237,7 @@ static int open_engine(struct hub *h, struct err *e)
 static int open_fleet(struct hub *h, struct err *e)
 {
     struct fleet_hooks hooks = {
-        .named = on_named, .moved = on_moved, .evicted = on_evicted, .owner = h};
+        .named = on_named, .moved = on_moved, .renew = on_renew, .evicted = on_evicted, .owner = h};
 
     h->fleet = fleet_new(h->loop, h->engine, &hooks, h->conf->machine.mounted);
     return h->engine->ops->observe(h->engine, on_found, h, e);

@@ -241,6 +241,12 @@ int people_add(struct hub *h, const char *login, const char *email, const char *
     return store_user_add(h->store, &new, ret, e);
 }
 
+/* One with a life before the hub file said so keeps what is in it until it is reset. */
+bool people_ephemeral(const struct hub *h, const struct store_account *a)
+{
+    return h->conf->server.ephemeral && a->server.kind == STORE_PERSONAL && !a->server.named;
+}
+
 int people_want_init(struct people_want *w, struct hub *h, const struct store_account *a,
                      struct err *e)
 {
@@ -258,8 +264,8 @@ int people_want_init(struct people_want *w, struct hub *h, const struct store_ac
         .server = {.id = a->server.id,
                    .login = a->user.login,
                    .superuser = a->server.superuser,
-                   .named = a->server.named && !server->ephemeral,
-                   .ephemeral = server->ephemeral,
+                   .named = a->server.named,
+                   .ephemeral = people_ephemeral(h, a),
                    .major = (uint32_t)a->server.image,
                    .uid = a->user.uid,
                    .memory = server->limits.memory,

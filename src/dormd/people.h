@@ -39,6 +39,8 @@ struct people_want {
     const char **parameters; /* owned */
     struct disks disks;
 };
+/* Is what is in the server gone when it sleeps? */
+bool people_ephemeral(const struct hub *h, const struct store_account *a);
 int people_want_init(struct people_want *w, struct hub *h, const struct store_account *a,
                      struct err *e);
 void people_want_done(struct people_want *w);

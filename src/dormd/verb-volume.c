@@ -45,7 +45,12 @@ static bool label_of(struct call *c, const char **ret)
         return false;
     }
     *ret = value != NULL ? value + 1 : label;
-    return true;
+    if (str_is(*ret, "postgres") || str_is(*ret, "extra-pvc") || str_is(*ret, "beside"))
+        return true;
+    (void)err_set(&e, ERR_INPUT, "no volume can have that label");
+    (void)err_hint(&e, "component=postgres, component=extra-pvc or component=beside");
+    call_fail(c, &e);
+    return false;
 }
 
 static int list_one(void *arg, const struct store_volume *v, const char *server, const char *owner,
@@ -341,6 +346,12 @@ static void delete_by_label(struct call *c, const char *component)
     if (str_is(component, "postgres")) {
         (void)err_set(&e, ERR_INPUT, "component=postgres is the data of every server");
         (void)err_hint(&e, "one by one: dorm server reset NAME; all: dorm purge");
+        call_fail(c, &e);
+        return;
+    }
+    if (str_is(component, "beside")) {
+        (void)err_set(&e, ERR_INPUT, "these go with the servers that were made beside others");
+        (void)err_hint(&e, "dorm server remove NAME");
         call_fail(c, &e);
         return;
     }

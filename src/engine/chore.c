@@ -130,8 +130,11 @@ static int replace(const struct chore *c, struct err *e)
         vol_place_copy(&c->other->place, &c->place->place, from, 0, c->task.uid, c->task.uid, e) <
             0)
         return -1;
-    return vol_place_replace(&c->place->place, c->volume, from, c->snapshot, c->task.uid,
-                             c->task.uid, e);
+    if (vol_place_replace(&c->place->place, c->volume, from, c->snapshot, c->task.uid, c->task.uid,
+                          e) < 0)
+        return -1;
+    /* the copy was for this; the snapshot is where it was */
+    return from != NULL && c->other != c->place ? vol_place_destroy(&c->place->place, from, e) : 0;
 }
 
 static int grow(const struct chore *c, struct err *e)
@@ -139,9 +142,15 @@ static int grow(const struct chore *c, struct err *e)
     AUTO_FREE char *point = mem_printf("%s/vol/%s", c->local->run_dir, c->volume);
     AUTO_CLOSE int lock_fd = -1;
     bool runs = vol_lock(c->local->locks_fd, c->volume, &lock_fd, e) < 0;
+    int used;
 
     if (runs && e->kind != ERR_BUSY)
         return -1;
+    used = runs ? 0 : disks_in_use(c->local, c->volume, e);
+    if (used != 0) {
+        c->outcome->later = true;
+        return used < 0 ? -1 : 0;
+    }
     if (!runs && disks_detach(c->local, c->volume, "", e) < 0)
         return -1;
     if (vol_place_grow(&c->place->place, c->volume, c->task.capacity, runs ? point : NULL, e) >= 0)
@@ -189,10 +198,26 @@ static const struct {
     [ENGINE_TRIM] = {"trim a volume", false, false, MINUTE_MS, trim},
 };
 
+/* The lock of a volume is its data's; another disk is in use while its server has processes. */
+static int check_idle(const struct chore *c, struct err *e)
+{
+    int used = c->task.what == ENGINE_RELEASE ? 0 : disks_in_use(c->local, c->volume, e);
+
+    if (used <= 0)
+        return used;
+    (void)err_set(e, ERR_BUSY, "the volume is in use by a server that is awake");
+    return err_hint(e, "dorm volume list shows by which; dorm server stop NAME");
+}
+
 static int run(void *arg, struct err *e)
 {
     const struct chore *c = arg;
     AUTO_CLOSE int lock_fd = -1;
+
+    if ((kinds[c->task.what].alone ||
+         (c->task.what == ENGINE_SNAPSHOT && c->place->place.driver != VOL_IMAGE)) &&
+        check_idle(c, e) < 0)
+        return -1;
 
     if (kinds[c->task.what].alone && vol_lock(c->local->locks_fd, c->volume, &lock_fd, e) < 0)
         return -1;

@@ -111,6 +111,10 @@ static int grow_to_wish(const struct attaching *a, struct err *e)
 
     if (vol_place_grow(a->place, d->volume, d->capacity, attached ? a->point : NULL, e) >= 0)
         return 0;
+    if (e->kind == ERR_NO_SPACE || e->kind == ERR_LIMIT) {
+        log_err(NULL, LOG_WARN_, e); /* as large as it was is better than not there */
+        return 0;
+    }
     if (!attached || e->kind != ERR_BUSY)
         return e->kind == ERR_INPUT ? 0 : -1; /* larger than wished already: it never shrinks */
     return detach_patiently(a, e) < 0 ||
@@ -369,6 +373,31 @@ static int in_use(const struct local *l, const char *name, struct err *e)
         return strlen(name) == ID_LEN ? vol_lock_held(l->locks_fd, name, e) : 0;
     n = box_groups_pids(l->groups, dot + 1, &pid, 1, e);
     return n < 0 ? -1 : n > 0;
+}
+
+struct using
+{
+    const char *volume;
+    int found;
+};
+
+static int note_use(const struct local *l, const char *name, void *arg, struct err *e)
+{
+    struct using *u = arg;
+    int used;
+
+    if (strncmp(name, u->volume, strlen(u->volume)) != 0 || name[strlen(u->volume)] != '.')
+        return 0;
+    used = in_use(l, name, e);
+    u->found |= used > 0;
+    return used < 0 ? -1 : 0;
+}
+
+int disks_in_use(const struct local *l, const char *volume, struct err *e)
+{
+    struct using u = {.volume = volume};
+
+    return each_point(l, note_use, &u, e) < 0 ? -1 : u.found;
 }
 
 static int tidy(const struct local *l, const char *name, void *arg, struct err *e)

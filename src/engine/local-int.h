@@ -19,7 +19,10 @@ struct local_place {
     char *class;            /* owned */
     struct vol_place place; /* its ops are NULL when its disk is not there: why says so */
     struct err why;
-    bool below_floor; /* watch.c: there is too little room for new things */
+    struct vol_space room;   /* of a place that is slow to ask: when it was last asked */
+    struct err room_why;     /* kind NONE: room is known */
+    struct job *asking;      /* it is being asked now, in a child */
+    struct vol_space *asked; /* owned: a page that the child shares with us */
 };
 
 struct local {
@@ -40,6 +43,7 @@ struct local {
     struct list templates; /* struct template: being built */
     struct list chores;    /* struct chore: work on volumes, in the order it was asked for */
     struct watch *watch;   /* owned; watch.c */
+    struct loop_timer places_timer;
 };
 
 /* ---- log.c: what a server says on stderr, kept on the host within bounds ---- */
@@ -86,6 +90,8 @@ int disks_attach(const struct disk_want *want, char where[8], struct err *e);
 int static_settle(const struct disk_want *want, const char *point, char where[8], struct err *e);
 /* Detach whatever is attached of a volume, and of a server beside its data ("": nothing). */
 int disks_detach(const struct local *l, const char *volume, const char *server, struct err *e);
+/* Is the volume in use by a server that has processes, as another disk than its data? 1, 0, -1. */
+int disks_in_use(const struct local *l, const char *volume, struct err *e);
 /* The same for one mountpoint, whatever is there. */
 int disk_detach(const struct local *l, const char *mountpoint, struct err *e);
 /* Everything that is attached below the run directory and that no process uses. */

@@ -32,7 +32,9 @@ static int copy_data(int template, int pod, uid_t uid, struct err *e)
     if (mkdirat(pod, DRAFT, 0700) < 0)
         return err_set_os(e, errno, "could not make a directory");
     to = openat(pod, DRAFT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (to < 0 || tree_copy(from, to, &copy, e) < 0)
+    if (to < 0)
+        return err_set_os(e, errno, "could not open the new directory");
+    if (tree_copy(from, to, &copy, e) < 0)
         return -1;
     /* an empty "data" may be there: rename takes its place */
     if (syncfs(to) < 0 || INJECT("static.copied", e) < 0 ||

@@ -17,11 +17,37 @@ SOURCES = os.path.join(os.path.dirname(__file__), "..", "..", "src")
 def named_places():
     """Every place in the source at which dormd or a child of it can be made to die."""
     found = set()
-    for folder in ("dormd", "engine", "vol", "box"):
+    for folder in ("dormd", "engine", "vol", "box", "pg", "backup"):
         for name in os.listdir(os.path.join(SOURCES, folder)):
             text = open(os.path.join(SOURCES, folder, name)).read()
             found |= set(re.findall(r'INJECT\("([a-z0-9.]+)"', text))
-    return sorted(found)
+    return found
+
+
+# What a change to a volume passes: test_a_change_to_a_volume_is_killed.
+CHANGES = {
+    "chore.detached", "chore.moving", "deed.recorded", "vol.copied", "vol.destroying", "vol.destroyed",
+    "vol.grow.complete", "vol.grow.named", "vol.replace.exchanged", "vol.replace.kept",
+    "vol.replace.made", "vol.replace.put.away", "vol.snapshot.taken", "vol.unmounted", "vol.unmounting",
+    "copy.filled", "copy.named", "tree.complete", "tree.drafted", "tree.mapped", "tree.named", "tree.placed",
+    "tree.unmounted", "tree.unmounting", "tree.exchanged", "tree.next", "tree.put.away", "tree.condemned",
+}
+# Where other tests die: the backups' own, and unit tests that do nothing else.
+ELSEWHERE = {
+    "test_backup.py": r"backup\..*|restore\..*|vol\.imported",
+    "test_vol_host.c": r"host\..*",
+    "test_vol_place.c": r"nfs\..*|tree\.(place|published|sealing)",
+    "test_vol_snapshot.c": r"vol\.(enlarged|grow\.attached|grow\.longer|grown)",
+    "test_vol_reserve.c": r"vol\.(mending|reserve\..*)",
+    "test_vol_real.c": r"vol\.pool\.(enlarged|grown)",
+    "test_pg_adopt.c": r"pg\.adopt\.role",
+    "test_volumes.py": r"static\.copied|vol\.shared",
+}
+
+
+def first_wake_places():
+    elsewhere = re.compile("|".join(ELSEWHERE.values()))
+    return sorted(p for p in named_places() - CHANGES if not elsewhere.fullmatch(p))
 
 
 def postmasters(hub, login):
@@ -99,7 +125,7 @@ def test_a_second_dormd_on_the_same_state_is_refused(hub):
     assert hub.dorm("status").returncode == 0
 
 
-@pytest.mark.parametrize("place", named_places())
+@pytest.mark.parametrize("place", first_wake_places())
 def test_killed_at(new_hub, place):
     """
     dormd, or the child that does the work, dies at this place during a first start and the first
@@ -116,6 +142,7 @@ def test_killed_at(new_hub, place):
             hub.dorm("server", "stop", "alice", check=False)
     if hub.process.poll() is None:
         hub.kill()
+    assert f"injected at {place}" in hub.log, "nobody came by here"
     hub.inject = None
     hub.start()
     if not [u for u in hub.rows("user", "list") if u["login"] == "alice"]:
@@ -159,3 +186,62 @@ def test_a_purge_after_a_crash_leaves_nothing(new_hub):
     hub.dorm("purge", "--yes", "it")
     hub.wait_end()
     assert leftovers(hub) == []
+
+
+def restart_if_hit(hub, place, seen):
+    """The place has been reached once: from now on without it."""
+    if not seen and f"injected at {place}" in hub.log:
+        seen.append(place)
+    if seen == [place]:
+        seen.append("over")
+        if hub.process.poll() is None:
+            hub.kill()
+        hub.inject = None
+        hub.start()
+
+
+STEPS = [
+    ["volume", "resize", "postgres-alice", "192Mi"],
+    ["server", "reset", "alice", "--yes"],
+    ["snapshot", "restore", "alice", "friday", "--yes"],
+    ["volume", "move", "postgres-alice", "--to", "other"],
+    ["volume", "move", "postgres-alice", "--to", "files"],
+    ["server", "reset", "alice", "--yes"],
+    ["snapshot", "restore", "alice", "friday", "--yes"],
+    ["snapshot", "create", "alice", "--label", "monday"],
+    ["volume", "move", "postgres-alice", "--to", "standard"],
+    ["snapshot", "delete", "alice", "monday", "--yes"],
+]
+
+
+@pytest.mark.parametrize("place", sorted(CHANGES))
+def test_a_change_to_a_volume_is_killed(new_hub, place):
+    """
+    dormd, or its child, dies once at this place while a volume is resized, reset, restored and moved
+    between classes. What was saved on Friday can be had back, whatever came of the rest.
+    """
+    hub = new_hub(pool="1Gi")
+    hub.write_conf(f"storage: {{standard: {{}}, other: {{pool: {hub.dir}/other}}, files: {{driver: directory, "
+                   f"path: {hub.dir}/files}}}}\nserver: {{claim: {{capacity: 128Mi}}, snapshots: {{every: never}}}}")
+    hub.start()
+    password = hub.add("alice")
+    with hub.connect("alice", password) as c:
+        c.execute("create table t as select generate_series(1, 100) as n")
+    hub.dorm("snapshot", "create", "alice", "--label", "friday")
+    hub.kill()
+    hub.inject = f"{place}=kill"
+    hub.start()
+    seen = []
+    for step in STEPS:
+        hub.dorm(*step, check=False)
+        restart_if_hit(hub, place, seen)
+        if step[1] in ("reset", "restore", "move"):
+            with contextlib.suppress(psycopg.OperationalError):
+                hub.connect("alice", password).close()
+        restart_if_hit(hub, place, seen)
+    assert seen, "nobody came by here"
+    assert "friday" in hub.dorm("snapshot", "list", "alice").stdout
+    hub.dorm("snapshot", "restore", "alice", "friday", "--yes")
+    with hub.connect("alice", password) as c:
+        assert c.execute("select count(*) from t").fetchone() == (100,)
+    assert len(postmasters(hub, "alice")) == 1

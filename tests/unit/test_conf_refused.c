@@ -40,7 +40,7 @@ static void values_that_cannot_be_right_are_refused_with_their_place(void)
         {"\n\nserver:\n  claim:\n    capacity: 1gi\n",
          "hub.yaml:5:15: capacity: \"1gi\" is not a size; did you mean 1Gi?"},
         {"server: {claim: {capacity: 63Mi}}",
-         "hub.yaml:1:28: capacity: \"63Mi\" is less than 64Mi"},
+         "hub.yaml:1:28: capacity: \"63Mi\" is less than 128Mi"},
         {"server: {limits: {memory: 400m}}",
          "hub.yaml:1:27: memory: \"400m\" is not a size; did you mean 400Mi?"},
         {"server: {limits: {memory: 256X}}",
