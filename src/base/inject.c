@@ -18,7 +18,8 @@ int inject_at(const char *place, struct err *e)
 
     if (wish == NULL || strncmp(wish, place, n) != 0 || wish[n] != '=')
         return 0;
-    (void)dprintf(STDERR_FILENO, "injected at %s\n", place); /* a test that gets nowhere must know */
+    (void)dprintf(STDERR_FILENO, "injected at %s\n",
+                  place); /* a test that gets nowhere must know */
     if (str_is(wish + n + 1, "kill"))
         (void)kill(getpid(), SIGKILL);
     if (str_is(wish + n + 1, "stop"))

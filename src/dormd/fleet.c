@@ -1,4 +1,4 @@
-#include "fleet.h"
+#include "fleet-int.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,42 +10,6 @@
 #include "base/str.h"
 
 enum { RETRY_MS = 50 }; /* between attempts at a postmaster that is awake but takes no connection */
-
-struct fleet_server {
-    struct fleet *fleet;
-    struct engine_server *spec; /* owned */
-    char *name;                 /* owned */
-    char id[ID_SIZE];
-    struct life life;
-    struct log log, log_name;
-    struct loop_timer deadline, idle, retry;
-    struct list waiters, stoppers;
-    struct list resting; /* in fleet.resting while it sleeps and its volume may be mounted */
-    uint32_t sessions;
-    uint64_t after_ms, since_ms;
-    struct err failure; /* of the last wake; kind NONE if it did not fail */
-    char *room;         /* owned: how full it is, for its users; NULL: there is room */
-    bool fresh;         /* spec is what the record says just now */
-};
-
-/* Lives as long as somebody holds the server. */
-struct hold {
-    char id[ID_SIZE];
-    unsigned n;
-};
-
-struct fleet {
-    struct loop *loop;
-    struct engine *engine; /* borrowed */
-    struct fleet_hooks hooks;
-    struct map servers;  /* by id */
-    struct map holds;    /* struct hold by server id */
-    struct list resting; /* longest asleep first */
-    size_t resting_n, resting_most;
-    bool going_down;           /* for good: nobody is let in any more */
-    void (*down)(void *owner); /* called once, when nothing has a process any more */
-    void *down_owner;
-};
 
 static void step(struct fleet_server *s, enum life_event event);
 
@@ -571,41 +535,6 @@ void fleet_session_ended(struct fleet *f, const char *server)
         return;
     s->sessions--;
     look_again(s);
-}
-
-struct fleet_view fleet_look(const struct fleet *f, const char *server)
-{
-    const struct fleet_server *s = map_get(&f->servers, server);
-    struct fleet_view view = {.state = LIFE_ASLEEP};
-
-    if (s == NULL)
-        return view;
-    view = (struct fleet_view){
-        .state = s->life.state, .sessions = s->sessions, .since_ms = s->since_ms};
-    for (const struct list *n = s->waiters.next; n != &s->waiters; n = n->next)
-        view.waiting++;
-    if (s->failure.kind != ERR_NONE)
-        view.failure = s->failure.msg;
-    view.room = s->room;
-    view.ephemeral = s->spec != NULL && s->spec->ephemeral;
-    return view;
-}
-
-size_t fleet_count(const struct fleet *f, enum life_state state)
-{
-    size_t n = 0;
-
-    map_each (&f->servers, slot) {
-        const struct fleet_server *s = slot->value;
-
-        n += s->life.state == state;
-    }
-    return n;
-}
-
-void fleet_set_mounted(struct fleet *f, size_t most)
-{
-    f->resting_most = most;
 }
 
 void fleet_down(struct fleet *f, void (*done)(void *owner), void *owner)

@@ -251,8 +251,13 @@ static void snapshot_delete(struct call *c)
         call_done(c);
         return;
     }
+    /* recorded first: should we be killed, the next sweep does it */
+    if (store_snapshot_set_keep(c->hub->store, s.id, 1, &e) < 0) {
+        call_fail(c, &e);
+        return;
+    }
     keeper_drop(c->hub, &s);
-    call_say(c, "snapshot %s is deleted", s.label[0] != '\0' ? s.label : s.id);
+    call_say(c, "snapshot %s is being deleted", s.label[0] != '\0' ? s.label : s.id);
     call_done(c);
 }
 

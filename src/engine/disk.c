@@ -216,7 +216,11 @@ static int attach_shared(const struct attaching *a, struct err *e)
     shared_base(l, a->disk->volume, base);
     if (lock_shared(l, a->disk->volume, &lock_fd, e) < 0)
         return -1;
-    return make_missing(a, e) < 0 || vol_shared_attach(&a->place->pool, &shared, e) < 0 ? -1 : 0;
+    if (make_missing(a, e) < 0 || vol_shared_attach(&a->place->pool, &shared, e) < 0)
+        return -1;
+    if (vol_bound_dirty(base, LOCAL_DIRTY_BYTES, e) < 0)
+        log_err(NULL, LOG_WARN_, e);
+    return 0;
 }
 
 /* What the kernel says of a broken disk helps nobody who wants their tables back. */

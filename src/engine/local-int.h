@@ -14,8 +14,11 @@
 
 enum { PATH_ROOM = 256, NAME_ROOM = 64 };
 
+struct local;
+
 /* A storage class. */
 struct local_place {
+    struct local *local;
     char *class;            /* owned */
     struct vol_place place; /* its ops are NULL when its disk is not there: why says so */
     struct err why;
@@ -23,6 +26,7 @@ struct local_place {
     struct err room_why;     /* kind NONE: room is known */
     struct job *asking;      /* it is being asked now, in a child */
     struct vol_space *asked; /* owned: a page that the child shares with us */
+    bool stale, again;       /* room is from before a change; there was one while it was asked */
 };
 
 struct local {
@@ -138,6 +142,8 @@ struct local_spec;
 
 int places_open(struct local *l, const struct local_spec *spec, struct err *e);
 void places_free(struct local *l);
+/* Something was made or removed: what is known of places that are low is not true any more. */
+void places_changed(struct local *l);
 int places_close(struct local *l, struct err *e);   /* give mounts and loops back */
 int places_destroy(struct local *l, struct err *e); /* and all that is in them */
 /* NULL when there is no such class, or its disk is not there. */

@@ -36,6 +36,8 @@ int local_places(struct engine *engine, local_place_fn fn, void *owner, struct e
 
 /* 1, 0, or -1 where that cannot be known now: is volume or snapshot id in that class? */
 int local_has(const struct engine *engine, const char *class, const char *id, struct err *e);
+/* See vol_place_settle(). */
+int local_settle(const struct engine *engine, const char *class, const char *volume, struct err *e);
 /* ---- for backups: image classes only, and in a child ---- */
 
 bool local_is_image(const struct engine *engine, const char *class);

@@ -1,8 +1,10 @@
 /* The storage classes of the hub: opening them, giving them back, and what is told about them. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -12,6 +14,16 @@
 #include "base/str.h"
 #include "local-int.h"
 #include "local.h"
+#include "vol/tree.h"
+
+enum { ROOM_MS = 30000, ROOM_LIMIT_MS = 10000 };
+
+/* What a network's file system or a disk that spins up takes its time for, the loop does not ask.
+ */
+static bool is_slow(const struct local_place *p)
+{
+    return p->place.ops != NULL && p->place.driver != VOL_IMAGE;
+}
 
 const struct local_place *local_place_of(const struct local *l, const char *class, struct err *e)
 {
@@ -30,6 +42,123 @@ const struct local_place *local_place_of(const struct local *l, const char *clas
     return NULL;
 }
 
+/* ---- how much room there is ---- */
+
+static bool is_low(const struct vol_space *room)
+{
+    return room->free <= 2 * watch_floor(room->total);
+}
+
+static int room_of(const struct local_place *p, struct vol_space *ret, struct err *e)
+{
+    if (!is_slow(p))
+        return vol_place_room(&p->place, ret, e);
+    if (p->room_why.kind != ERR_NONE)
+        return *e = p->room_why, -1;
+    /* who acts on it, by removing something, would do so again and again */
+    if (p->stale && is_low(&p->room))
+        return err_set(e, ERR_BUSY, "it was nearly full, and is being looked at again");
+    *ret = p->room;
+    return 0;
+}
+
+static int ask_room(void *arg, struct err *e)
+{
+    const struct local_place *p = arg;
+
+    return vol_place_room(&p->place, p->asked, e);
+}
+
+static void ask_one(struct local_place *p);
+
+static void room_asked(void *owner, int status, const struct err *e)
+{
+    struct local_place *p = owner;
+
+    (void)status;
+    p->asking = NULL;
+    p->room_why.kind = ERR_NONE;
+    if (e != NULL)
+        p->room_why = *e;
+    else
+        p->room = *p->asked;
+    p->stale = p->again;
+    p->again = false;
+    if (p->stale)
+        ask_one(p);
+}
+
+static void ask_one(struct local_place *p)
+{
+    struct job_spec spec = {.loop = p->local->loop,
+                            .what = "look at the room of a storage class",
+                            .run = ask_room,
+                            .arg = p,
+                            .done = room_asked,
+                            .owner = p,
+                            .limit_ms = ROOM_LIMIT_MS};
+    struct err e;
+
+    p->asking = job_start(&spec, &e);
+    if (p->asking == NULL)
+        log_err(NULL, LOG_WARN_, &e);
+}
+
+static void ask_again(struct loop_timer *t)
+{
+    struct local *l = list_of(t, struct local, places_timer);
+
+    for (size_t i = 0; i < l->places_n; i++)
+        if (is_slow(&l->places[i]) && l->places[i].asking == NULL)
+            ask_one(&l->places[i]);
+    loop_timer_set(l->loop, t, loop_now(l->loop) + ROOM_MS, ask_again);
+}
+
+void places_changed(struct local *l)
+{
+    for (size_t i = 0; i < l->places_n; i++) {
+        struct local_place *p = &l->places[i];
+
+        if (!is_slow(p) || !is_low(&p->room))
+            continue;
+        p->stale = true;
+        if (p->asking != NULL)
+            p->again = true;
+        else
+            ask_one(p);
+    }
+}
+
+/* It has just answered when it was opened, so this once it is asked here. */
+static int room_begin(struct local *l, struct local_place *p, struct err *e)
+{
+    if (!is_slow(p))
+        return 0;
+    p->asked =
+        mmap(NULL, sizeof(*p->asked), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (p->asked == MAP_FAILED) {
+        p->asked = NULL;
+        return err_set_os(e, errno, "could not get a page of memory");
+    }
+    if (vol_place_room(&p->place, &p->room, e) < 0)
+        p->room_why = *e;
+    if (l->places_timer.place == 0)
+        loop_timer_set(l->loop, &l->places_timer, loop_now(l->loop) + ROOM_MS, ask_again);
+    return 0;
+}
+
+static void room_end(struct local_place *p)
+{
+    if (p->asking != NULL) {
+        job_forget(p->asking);
+        job_kill(p->asking);
+    }
+    p->asking = NULL;
+    if (p->asked != NULL)
+        (void)munmap(p->asked, sizeof(*p->asked));
+    p->asked = NULL;
+}
+
 int local_places(struct engine *engine, local_place_fn fn, void *owner, struct err *e)
 {
     const struct local *l = local_of(engine);
@@ -41,9 +170,9 @@ int local_places(struct engine *engine, local_place_fn fn, void *owner, struct e
 
         if (p->place.ops == NULL) {
             view.missing = p->why.msg;
+        } else if (room_of(p, &space, e) < 0) {
+            view.missing = e->msg; /* of this one: the others are told all the same */
         } else {
-            if (vol_place_room(&p->place, &space, e) < 0)
-                return -1;
             view.driver = vol_driver_name(p->place.driver);
             view.how = vol_place_how(&p->place);
             view.path = p->place.path;
@@ -70,6 +199,13 @@ int local_has(const struct engine *engine, const char *class, const char *id, st
     const struct local_place *place = local_place_of(local_of(engine), class, e);
 
     return place == NULL ? -1 : vol_place_exists(&place->place, id, e);
+}
+
+int local_settle(const struct engine *engine, const char *class, const char *volume, struct err *e)
+{
+    const struct local_place *place = local_place_of(local_of(engine), class, e);
+
+    return place == NULL ? -1 : vol_place_settle(&place->place, volume, e);
 }
 
 /* ---- for backups ---- */
@@ -124,7 +260,7 @@ int local_room_for(const struct engine *engine, const char *class, uint64_t byte
     struct vol_space space;
     char free_text[16];
 
-    if (p == NULL || vol_place_room(&p->place, &space, e) < 0)
+    if (p == NULL || room_of(p, &space, e) < 0)
         return -1;
     if (space.free >= watch_floor(space.total) + bytes)
         return 0;
@@ -182,11 +318,15 @@ int places_open(struct local *l, const struct local_spec *spec, struct err *e)
         struct vol_place_spec want = spec->classes[i];
 
         want.hub = want.pool.hub = spec->hub_id;
-        *place = (struct local_place){.class = mem_copy(want.class), .place = {.dir_fd = -1}};
+        *place = (struct local_place){
+            .local = l, .class = mem_copy(want.class), .place = {.dir_fd = -1}};
         spec_keep(l, i, &want);
         l->places_n++;
-        if (vol_place_open(&want, &place->place, e) == 0)
+        if (vol_place_open(&want, &place->place, e) == 0) {
+            if (room_begin(l, place, e) < 0)
+                return -1;
             continue;
+        }
         (void)err_prefix(e, "storage class \"%s\"", want.class);
         if (want.id == NULL)
             return -1;
@@ -198,7 +338,9 @@ int places_open(struct local *l, const struct local_spec *spec, struct err *e)
 
 void places_free(struct local *l)
 {
+    loop_timer_stop(l->loop, &l->places_timer);
     for (size_t i = 0; i < l->places_n; i++) {
+        room_end(&l->places[i]);
         vol_place_done(&l->places[i].place);
         free(l->places[i].class);
     }
@@ -208,8 +350,13 @@ void places_free(struct local *l)
 
 /* ---- giving back ---- */
 
+/* A child that asks it has it open, and that would keep it from being unmounted. */
 static int close_place(struct local *l, size_t i, struct err *e)
 {
+    loop_timer_stop(l->loop, &l->places_timer);
+    while (l->places[i].asking != NULL) /* it has a deadline of its own */
+        if (loop_run_once(l->loop, e) < 0)
+            return -1;
     vol_place_done(&l->places[i].place);
     return vol_place_close(&l->specs[i], e);
 }
@@ -248,25 +395,71 @@ static int destroy_volumes(const struct vol_place *place, struct err *e)
     return r;
 }
 
+static int destroy_pool(struct local *l, size_t i, struct err *e)
+{
+    static const char *const parts[] = {"pool.xfs", "pool.xfs.new", "images", "identity"};
+    AUTO_FREE char *path = mem_copy(l->places[i].place.path);
+    AUTO_CLOSE int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (close_place(l, i, e) < 0)
+        return -1;
+    for (size_t j = 0; dir >= 0 && j < sizeof(parts) / sizeof(parts[0]); j++)
+        if (fd_remove_tree(dir, parts[j], e) < 0)
+            return -1;
+    (void)rmdir(path); /* unless the operator keeps anything else there */
+    return 0;
+}
+
+/* What was killed while it made or removed a volume that nothing knows of by now. */
+static int destroy_leftovers(int volumes, struct err *e)
+{
+    AUTO_CLOSE int fd = openat(volumes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSEDIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (dir == NULL)
+        return err_set_os(e, errno, "could not list the volumes of a class");
+    (void)take_fd(&fd); /* dir has it now */
+    while ((entry = readdir(dir)) != NULL)
+        if ((strncmp(entry->d_name, ".new-", 5) == 0 || strncmp(entry->d_name, ".old-", 5) == 0) &&
+            tree_remove(volumes, entry->d_name, e) < 0)
+            return -1;
+    return 0;
+}
+
+/* The directory is the operator's, who may keep anything else in it: what has no name of ours
+ * stays, and so does "volumes" while there is such a thing in it. */
+static int destroy_directory(struct local *l, size_t i, struct err *e)
+{
+    const struct vol_place *place = &l->places[i].place;
+    AUTO_FREE char *path = mem_copy(place->path);
+    AUTO_CLOSE int top = openat(place->dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (destroy_leftovers(place->dir_fd, e) < 0)
+        return -1;
+    if (top < 0)
+        return err_set_os(e, errno, "could not open \"%s\"", path);
+    (void)unlinkat(top, "volumes", AT_REMOVEDIR);
+    if (unlinkat(top, "identity", 0) < 0 && errno != ENOENT)
+        return err_set_os(e, errno, "could not remove \"%s/identity\"", path);
+    close_fd(&top); /* an export is unmounted now */
+    if (close_place(l, i, e) < 0)
+        return -1;
+    if (path[0] == '/')
+        (void)rmdir(path);
+    return 0;
+}
+
 int places_destroy(struct local *l, struct err *e)
 {
-    static const char *const parts[] = {"pool.xfs", "pool.xfs.new", "images", "volumes",
-                                        "identity"};
-
     for (size_t i = 0; i < l->places_n; i++) {
-        AUTO_CLOSE int dir = -1;
-        AUTO_FREE char *path = NULL;
+        bool is_pool = l->places[i].place.driver == VOL_IMAGE;
 
         if (l->places[i].place.ops == NULL)
             continue;
-        path = mem_copy(l->places[i].place.path);
-        dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (destroy_volumes(&l->places[i].place, e) < 0 || close_place(l, i, e) < 0)
+        if (destroy_volumes(&l->places[i].place, e) < 0 ||
+            (is_pool ? destroy_pool(l, i, e) : destroy_directory(l, i, e)) < 0)
             return -1;
-        for (size_t j = 0; dir >= 0 && j < sizeof(parts) / sizeof(parts[0]); j++)
-            if (fd_remove_tree(dir, parts[j], e) < 0)
-                return -1;
-        (void)rmdir(path); /* unless the operator keeps anything else there */
     }
     return 0;
 }

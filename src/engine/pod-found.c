@@ -52,10 +52,14 @@ static void asked(void *owner, int status, const struct err *e)
 
     (void)status;
     p->work = NULL;
-    if (e != NULL)
+    if (e != NULL) {
         pod_fail(p, e);
-    else
-        pod_up(p);
+        return;
+    }
+    pod_hold_look(p); /* a hold outlives the dormd that began it */
+    (void)pod_room_look(p);
+    pod_up(p);
+    pod_room_changed(p);
 }
 
 static int watch_found(struct pod *p, struct err *e)
@@ -91,6 +95,16 @@ static int watch_found(struct pod *p, struct err *e)
     return p->work == NULL ? -1 : 0;
 }
 
+/* One whose class is gone runs on; only the room of that disk is not watched. */
+static void find_places(struct pod *p)
+{
+    struct err ignored;
+
+    for (size_t i = 0; i < p->spec->disks_n; i++)
+        if (p->spec->disks[i].path == NULL)
+            p->places[i] = local_place_of(p->local, p->spec->disks[i].class, &ignored);
+}
+
 int pod_ask(struct local *l, const struct engine_server *spec, struct err *e)
 {
     struct pod *p = pod_new(l, spec, e);
@@ -98,7 +112,7 @@ int pod_ask(struct local *l, const struct engine_server *spec, struct err *e)
     if (p == NULL)
         return -1;
     p->phase = POD_STARTING;
-    (void)pod_places(p, e); /* one whose class is gone runs on; only its room is not watched */
+    find_places(p);
     if (watch_found(p, e) < 0)
         pod_fail(p, e); /* in a later turn it has ENDED, and may be started afresh */
     return 0;

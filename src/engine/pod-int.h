@@ -14,6 +14,14 @@ enum phase {
     POD_ENDING /* its first process is gone: until nothing of it is left */
 };
 
+/* What the watch knows of a disk that is an image; watch.c. */
+struct pod_disk {
+    uint64_t taken, grew; /* bytes it has in its pool; how many of them came in the last looks */
+    uint64_t trimmed_ms;
+    bool held, busy; /* it may not grow; a job is at work on that, or trims it */
+    bool again;      /* shared, and counted with another pod */
+};
+
 struct pod {
     struct local *local;
     enum phase phase;
@@ -40,9 +48,8 @@ struct pod {
     struct engine_room room;
     struct survey *survey; /* owned; room.c */
     bool told_full;
-    bool held, holding; /* its data may not grow; a job is at work on that */
-    uint64_t trimmed_ms;
-    uint64_t taken, grew; /* bytes its data has in the pool; in the last looks, see watch.c */
+    struct pod_disk disks[ENGINE_DISKS_MAX];
+    bool evicted; /* it was told to sleep */
 };
 
 struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e);
@@ -59,6 +66,11 @@ int pod_name_owner(void *pod, struct err *e);
 void pod_end(struct pod *p);
 /* The same, with the reason, unless a better one is known. */
 void pod_fail(struct pod *p, const struct err *e);
+
+/* ---- watch.c ---- */
+
+/* Find out which of its disks were held when it was not known to us. */
+void pod_hold_look(struct pod *p);
 
 /* ---- room.c: how full the data of a pod is, and with what ---- */
 

@@ -22,7 +22,6 @@
 #include "box/look.h"
 #include "pg/adopt.h"
 #include "pod-int.h"
-#include "vol/hold.h"
 
 enum { NAMING_MS = 30000, DATAGRAMS_AT_ONCE = 16 };
 
@@ -195,9 +194,7 @@ static int name_in_job(struct pod *p, struct err *e)
 /* Whoever comes into a full server is told so, and with what. */
 static void settle_in(struct pod *p)
 {
-    struct err e;
-
-    p->held = vol_held(p->dirs.volume, &e) > 0; /* since an earlier wake */
+    pod_hold_look(p); /* since an earlier wake */
     if (!pod_room_look(p) || !pod_room_short(p)) {
         pod_up(p);
         return;
@@ -443,7 +440,7 @@ void pod_room(const struct local *l, const char *id, struct engine_room *ret)
     const struct pod *p = map_get(&l->pods, id);
 
     *ret = p == NULL ? (struct engine_room){0} : p->room;
-    ret->held = p != NULL && p->held;
+    ret->held = p != NULL && p->disks[0].held;
 }
 
 /* ---- what is done to a living one ---- */

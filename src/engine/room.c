@@ -54,7 +54,7 @@ static unsigned percent_of(uint64_t free_part, uint64_t all)
 
 bool pod_room_short(const struct pod *p)
 {
-    return p->held || percent_of(p->room.free, p->room.total) >= SHORT_PERCENT ||
+    return p->disks[0].held || percent_of(p->room.free, p->room.total) >= SHORT_PERCENT ||
            percent_of(p->room.files_free, p->room.files) >= SHORT_PERCENT;
 }
 
@@ -94,7 +94,7 @@ static void tell(struct pod *p, const char *with)
 
     (void)str_size(used, sizeof(used), p->room.total - p->room.free);
     (void)str_size(all, sizeof(all), p->room.total);
-    if (p->held)
+    if (p->disks[0].held)
         (void)err_set(&e, ERR_NO_SPACE,
                       "the hub's disk is nearly full: yours cannot grow until there is room again, "
                       "deleting works%s%s",

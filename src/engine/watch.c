@@ -21,6 +21,7 @@
 #define MIB (UINT64_C(1) << 20)
 
 enum { LOOK_LEAST_MS = 20, LOOK_MOST_MS = 1000, TRIM_AGAIN_MS = 5000 };
+enum { HOLD_MS = 10000, TRIM_MS = 60000 };
 
 #define MARGIN_LEAST (32 * MIB)
 #define MARGIN_MOST  (512 * MIB)
@@ -56,9 +57,21 @@ struct level {
     uint64_t total, free, pending;
 };
 
-static bool runs_in(const struct pod *p, const struct local_place *place)
+static bool runs(const struct pod *p)
 {
-    return p->places[0] == place && p->phase != POD_PREPARING;
+    return p->phase != POD_PREPARING;
+}
+
+/* Can this disk grow a pool? A static one has no place, and nobody writes into a read-only one. */
+static bool counts(const struct pod *p, size_t i)
+{
+    return p->places[i] != NULL && p->places[i]->place.driver == VOL_IMAGE &&
+           !p->spec->disks[i].read_only;
+}
+
+static bool counts_in(const struct pod *p, size_t i, const struct local_place *place)
+{
+    return p->places[i] == place && counts(p, i);
 }
 
 static bool level_of(const struct local *l, const struct local_place *place, struct level *ret)
@@ -74,8 +87,9 @@ static bool level_of(const struct local *l, const struct local_place *place, str
     map_each ((struct map *)(uintptr_t)&l->pods, slot) {
         const struct pod *p = slot->value;
 
-        if (runs_in(p, place))
-            ret->pending += pending(&p->spec->disks[0], p->taken);
+        for (size_t i = 0; runs(p) && i < p->spec->disks_n; i++)
+            if (counts_in(p, i, place) && !p->disks[i].again)
+                ret->pending += pending(&p->spec->disks[i], p->disks[i].taken);
     }
     return true;
 }
@@ -95,8 +109,9 @@ int watch_admit(const struct local *l, const struct engine_server *spec, struct 
         if (place == NULL || !level_of(l, place, &level))
             continue;
         /* one that is there may wake: if it must not grow, it is held */
-        there = i == 0 ? spec->named && !spec->ephemeral : d->kept;
-        if (there || level.free > 2 * margin(level.total) + level.pending + LOCAL_DIRTY_BYTES)
+        there = !spec->ephemeral && vol_place_exists(&place->place, d->volume, e) == 1;
+        if (there ||
+            level.free > 2 * margin(level.total) + level.pending + (i + 1) * LOCAL_DIRTY_BYTES)
             continue;
         (void)err_set(e, ERR_NO_SPACE,
                       "there is no room for a new volume in storage class \"%s\": %s of %s is free",
@@ -112,6 +127,7 @@ int watch_admit(const struct local *l, const struct engine_server *spec, struct 
 struct holding {
     struct local *local;
     char server[ID_SIZE], point[PATH_ROOM];
+    size_t disk;
     bool on;
 };
 
@@ -122,66 +138,116 @@ static int hold(void *arg, struct err *e)
     return vol_hold(h->point, h->on, e);
 }
 
-static void held(void *owner, int status, const struct err *e)
+static int give_back(void *arg, struct err *e)
 {
-    struct holding *h = owner;
-    struct pod *p = map_get(&h->local->pods, h->server);
+    const struct holding *h = arg;
+    uint64_t bytes;
 
-    (void)status;
-    if (e != NULL)
-        log_err(NULL, LOG_WARN_, e);
-    if (p != NULL) {
-        p->holding = false;
-        p->held = e == NULL ? h->on : p->held;
-        (void)pod_room_look(p);
-        pod_room_changed(p);
-    }
-    loop_free_later(h->local->loop, h);
+    return vol_trim(h->point, &bytes, e);
 }
 
-static void set_hold(struct pod *p, bool on)
+/* NULL: its pod has gone meanwhile. */
+static struct pod *job_over(struct holding *h, const struct err *e)
 {
-    struct holding *h;
+    struct pod *p = map_get(&h->local->pods, h->server);
+
+    loop_free_later(h->local->loop, h);
+    if (e != NULL)
+        log_err(NULL, LOG_WARN_, e);
+    if (p == NULL || h->disk >= p->spec->disks_n)
+        return NULL;
+    p->disks[h->disk].busy = false;
+    return p;
+}
+
+static void held(void *owner, int status, const struct err *e)
+{
+    const struct holding *h = owner;
+    struct pod *p = job_over(owner, e);
+
+    (void)status;
+    if (p == NULL)
+        return;
+    if (e == NULL)
+        p->disks[h->disk].held = h->on;
+    (void)pod_room_look(p);
+    pod_room_changed(p);
+}
+
+static void given_back(void *owner, int status, const struct err *e)
+{
+    (void)status;
+    (void)job_over(owner, e);
+}
+
+static void begin(struct pod *p, size_t i, bool on, const struct job_spec *how)
+{
+    struct holding *h = mem_new(sizeof(*h));
+    struct job_spec spec = *how;
     struct err e;
 
-    if (p->holding || p->held == on)
-        return;
-    h = mem_new(sizeof(*h));
-    *h = (struct holding){.local = p->local, .on = on};
+    *h = (struct holding){.local = p->local, .disk = i, .on = on};
     (void)snprintf(h->server, sizeof(h->server), "%s", p->id);
-    (void)snprintf(h->point, sizeof(h->point), "%s", p->dirs.volume);
-    p->holding = true;
-    log_info(NULL, "volume %s is %s", p->spec->disks[0].volume,
-             on ? "held: its pool is nearly full" : "let go");
-    if (job_start(&(struct job_spec){.loop = p->local->loop,
-                                     .what = "hold a volume",
-                                     .run = hold,
-                                     .arg = h,
-                                     .done = held,
-                                     .owner = h,
-                                     .limit_ms = 10000},
-                  &e) == NULL) {
-        p->holding = false;
+    disk_point(p->local, p->spec, i, h->point);
+    spec.loop = p->local->loop;
+    spec.arg = spec.owner = h;
+    p->disks[i].busy = true;
+    if (job_start(&spec, &e) == NULL) {
+        p->disks[i].busy = false;
         log_err(NULL, LOG_WARN_, &e);
         free(h);
     }
 }
 
-/* What its owner deletes while it is held is of use to nobody before the pool has it back. */
-static void trim(struct pod *p)
+static void set_hold(struct pod *p, size_t i, bool on)
+{
+    if (p->disks[i].busy || p->disks[i].held == on)
+        return;
+    log_info(NULL, "volume %s is %s", p->spec->disks[i].volume,
+             on ? "held: its pool is nearly full" : "let go");
+    begin(p, i, on,
+          &(struct job_spec){
+              .what = "hold a volume", .run = hold, .done = held, .limit_ms = HOLD_MS});
+}
+
+/*
+ * What its owner deletes while it is held is of use to nobody before the pool has it back. Of the
+ * data, a chore: nothing may detach it meanwhile.
+ */
+static void trim(struct pod *p, size_t i)
 {
     uint64_t now = loop_now(p->local->loop);
-    struct engine_task task = {.what = ENGINE_TRIM,
-                               .server = "",
-                               .volume = p->spec->disks[0].volume,
-                               .class = p->spec->disks[0].class};
+    const struct engine_disk *d = &p->spec->disks[i];
+    struct engine_task task = {
+        .what = ENGINE_TRIM, .server = "", .volume = d->volume, .class = d->class};
     struct err e;
 
-    if (now - p->trimmed_ms < TRIM_AGAIN_MS)
+    if (p->disks[i].busy || now - p->disks[i].trimmed_ms < TRIM_AGAIN_MS)
         return;
-    p->trimmed_ms = now;
-    if (chore_start(p->local, &task, NULL, NULL, &e) < 0)
+    p->disks[i].trimmed_ms = now;
+    if (i > 0)
+        begin(p, i, true,
+              &(struct job_spec){.what = "trim a volume",
+                                 .run = give_back,
+                                 .done = given_back,
+                                 .limit_ms = TRIM_MS});
+    else if (chore_start(p->local, &task, NULL, NULL, &e) < 0)
         log_err(NULL, LOG_WARN_, &e);
+}
+
+/* In the loop: a name in a directory that ext4, mounted on an image, has in memory or reads once.
+ */
+void pod_hold_look(struct pod *p)
+{
+    char point[PATH_ROOM];
+    struct err e;
+
+    for (size_t i = 0; i < p->spec->disks_n; i++) {
+        if (!counts(p, i))
+            continue;
+        disk_point(p->local, p->spec, i, point);
+        p->disks[i].held = vol_held(point, &e) > 0;
+    }
 }
 
 static void evict(struct pod *p)
@@ -189,6 +255,9 @@ static void evict(struct pod *p)
     struct engine *engine = &p->local->engine;
     struct err e;
 
+    if (p->evicted || p->phase != POD_UP)
+        return;
+    p->evicted = true; /* it sleeps from then on, and its end takes a while */
     (void)err_set(&e, ERR_NO_SPACE, "the hub's disk is full: your server is put to sleep");
     (void)err_hint(&e, "Nothing that was committed is lost. Tell the administrator of the hub.");
     engine->on_event(engine->owner, p->id, ENGINE_EVICT, &e);
@@ -196,42 +265,63 @@ static void evict(struct pod *p)
 
 /* ---- looking ---- */
 
-static void look_at_pod(struct pod *p)
+static void look_at_disk(struct pod *p, size_t i)
 {
-    const struct engine_disk *d = &p->spec->disks[0];
+    struct pod_disk *d = &p->disks[i];
     uint64_t taken, capacity;
     struct err ignored;
 
-    if (vol_place_used(&p->places[0]->place, d->volume, &taken, &capacity, &ignored) == 0) {
-        /* half of what it grew before counts on, so that one that pauses is not forgotten */
-        p->grew = p->grew / 2 + (taken > p->taken && p->taken != 0 ? taken - p->taken : 0);
-        p->taken = taken;
+    if (vol_place_used(&p->places[i]->place, p->spec->disks[i].volume, &taken, &capacity,
+                       &ignored) < 0)
+        return;
+    /* half of what it grew before counts on, so that one that pauses is not forgotten */
+    d->grew = d->grew / 2 + (taken > d->taken && d->taken != 0 ? taken - d->taken : 0);
+    d->taken = taken;
+}
+
+/* shared: the volumes that were counted with another pod in this look. */
+static void look_at_pod(struct pod *p, struct map *shared)
+{
+    for (size_t i = 0; i < p->spec->disks_n; i++) {
+        const struct engine_disk *d = &p->spec->disks[i];
+
+        if (!counts(p, i))
+            continue;
+        p->disks[i].again = d->shared && map_get(shared, d->volume) != NULL;
+        if (d->shared && !p->disks[i].again)
+            map_add(shared, d->volume, p);
+        look_at_disk(p, i);
     }
     if (p->phase == POD_UP && pod_room_look(p))
         pod_room_changed(p);
 }
 
 /* Who writes little is not held before the last of the margin: that is what it is kept for. */
+static void act_on(struct pod *p, size_t i, const struct level *level)
+{
+    const struct pod_disk *d = &p->disks[i];
+    uint64_t keep = margin(level->total);
+
+    if (level->free < keep + level->pending && (d->grew > GREEDY_BYTES || level->free < keep / 8))
+        set_hold(p, i, true);
+    else if (level->free > 3 * keep + level->pending)
+        set_hold(p, i, false);
+    if (d->held)
+        trim(p, i);
+    if (level->free < keep / 2 && d->held && d->grew > MIB)
+        evict(p);
+}
+
 static void act(struct local *l, const struct local_place *place, const struct level *level)
 {
-    bool low = level->free < margin(level->total) + level->pending;
-    bool ample = level->free > 3 * margin(level->total) + level->pending;
-    bool rescue = level->free < margin(level->total) / 2;
-    bool last = level->free < margin(level->total) / 8;
-
     map_each (&l->pods, slot) {
         struct pod *p = slot->value;
 
-        if (!runs_in(p, place) || p->phase == POD_ENDING || p->phase == POD_STARTING)
+        if (!runs(p) || p->phase == POD_ENDING || p->phase == POD_STARTING)
             continue;
-        if (low && (p->grew > GREEDY_BYTES || last))
-            set_hold(p, true);
-        else if (ample)
-            set_hold(p, false);
-        if (p->held)
-            trim(p);
-        if (rescue && p->held && p->grew > MIB)
-            evict(p);
+        for (size_t i = 0; i < p->spec->disks_n; i++)
+            if (counts_in(p, i, place))
+                act_on(p, i, level);
     }
 }
 
@@ -248,6 +338,7 @@ static void look(struct loop_timer *t)
 {
     struct watch *w = list_of(t, struct watch, timer);
     struct local *l = w->local;
+    struct map shared = {0};
     uint64_t next = LOOK_MOST_MS;
     bool any = false;
 
@@ -255,10 +346,10 @@ static void look(struct loop_timer *t)
         struct pod *p = slot->value;
 
         any = true;
-        if (p->places[0] != NULL && p->places[0]->place.driver == VOL_IMAGE &&
-            p->phase != POD_PREPARING && p->phase != POD_ENDING)
-            look_at_pod(p);
+        if (runs(p) && p->phase != POD_ENDING)
+            look_at_pod(p, &shared);
     }
+    map_done(&shared);
     for (size_t i = 0; i < l->places_n; i++) {
         struct level level;
         uint64_t ms;
@@ -275,6 +366,7 @@ static void look(struct loop_timer *t)
 
 void watch_soon(struct local *l)
 {
+    places_changed(l);
     if (l->watch != NULL && l->watch->timer.place == 0)
         loop_timer_set(l->loop, &l->watch->timer, loop_now(l->loop) + LOOK_LEAST_MS, look);
 }

@@ -162,6 +162,11 @@ static int image_place_replace(const struct vol_place *p, const char *id, const 
     return vol_replace(&p->pool, id, from, keep_as, e);
 }
 
+static int image_place_settle(const struct vol_place *p, const char *id, struct err *e)
+{
+    return replace_settle(&p->pool, id, e);
+}
+
 static int image_place_grow(const struct vol_place *p, const char *id, uint64_t capacity,
                             const char *mountpoint, struct err *e)
 {
@@ -196,6 +201,7 @@ const struct vol_place_ops place_image_ops = {
     .detach = image_place_detach,
     .snapshot = image_place_snapshot,
     .replace = image_place_replace,
+    .settle = image_place_settle,
     .grow = image_place_grow,
     .used = image_place_used,
     .list = image_place_list,

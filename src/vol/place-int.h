@@ -26,6 +26,7 @@ struct vol_place_ops {
                     const char *mountpoint, struct vol_shot *ret, struct err *e);
     int (*replace)(const struct vol_place *p, const char *id, const char *from, const char *keep_as,
                    uid_t uid, gid_t gid, struct err *e);
+    int (*settle)(const struct vol_place *p, const char *id, struct err *e); /* >= 0: success */
     int (*grow)(const struct vol_place *p, const char *id, uint64_t capacity,
                 const char *mountpoint, struct err *e);
     int (*used)(const struct vol_place *p, const char *id, uint64_t *ret_used,

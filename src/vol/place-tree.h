@@ -27,5 +27,5 @@ int tree_place_list(const struct vol_place *p, vol_image_fn fn, void *owner, str
     .room = tree_place_room, .how = tree_place_how, .enforces = false, .make = tree_place_make, \
     .clone = tree_place_clone, .publish = tree_place_publish, .exists = tree_place_exists,      \
     .destroy = tree_place_destroy, .attach = tree_attach, .detach = tree_detach,                \
-    .snapshot = tree_snapshot, .replace = tree_replace, .grow = tree_place_grow,                \
-    .used = tree_place_used, .list = tree_place_list
+    .snapshot = tree_snapshot, .replace = tree_replace, .settle = tree_settle,                  \
+    .grow = tree_place_grow, .used = tree_place_used, .list = tree_place_list

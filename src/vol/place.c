@@ -183,6 +183,11 @@ int vol_place_replace(const struct vol_place *p, const char *id, const char *fro
     return p->ops->replace(p, id, from, keep_as, uid, gid, e);
 }
 
+int vol_place_settle(const struct vol_place *p, const char *id, struct err *e)
+{
+    return p->ops->settle(p, id, e) < 0 ? -1 : 0;
+}
+
 int vol_place_grow(const struct vol_place *p, const char *id, uint64_t capacity,
                    const char *mountpoint, struct err *e)
 {

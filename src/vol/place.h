@@ -103,6 +103,9 @@ int vol_place_snapshot(const struct vol_place *p, const char *id, const char *as
  */
 int vol_place_replace(const struct vol_place *p, const char *id, const char *from,
                       const char *keep_as, uid_t uid, gid_t gid, struct err *e);
+/* Finish or undo what a killed vol_place_replace() of id left: what was replaced has its name then.
+ * Nothing to do is success. */
+int vol_place_settle(const struct vol_place *p, const char *id, struct err *e);
 /*
  * At least that capacity. mountpoint: where it is attached, or NULL. Returns 1 when it has grown, 0
  * when it was as large. ERR_BUSY: attached, and this kernel grows only what is not. Smaller than

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import threading
 
 import psycopg
 import pytest
@@ -453,3 +454,54 @@ def test_a_directory_with_other_things_is_not_initialised_over(new_hub, srv):
     with pytest.raises(psycopg.OperationalError, match="cat.jpg"):
         hub.connect("alice", password)
     assert os.listdir(path) == ["cat.jpg"]
+
+
+# ---- a pool that is full
+
+
+FULL = """
+server:
+  claim: {capacity: 128Mi}
+  extraClaims:
+    - {name: "scratch-{username}", capacity: 5Gi, mount: /scratch}
+"""
+FILL = "for i in $(seq 40); do dd if=/dev/zero of=/scratch/f$i bs=1M count=64 conv=notrunc status=none || break; done"
+
+
+def options_of(hub, name):
+    """Of the mount of that volume, wherever it is attached."""
+    found = volume(hub, name)["id"]
+    with open("/proc/mounts") as mounts:
+        lines = [line.split() for line in mounts]
+    return [line[3].split(",") for line in lines if f"/vol/{found}" in line[1]]
+
+
+def test_an_extra_disk_that_fills_the_pool_hurts_no_neighbour(new_hub):
+    hub = new_hub(pool="640Mi", conf=FULL)
+    hub.start()
+    alice, bob = hub.add("alice"), hub.add("bob")
+    with hub.connect("alice", alice) as a, hub.connect("bob", bob) as b:
+        a.execute("select 1")
+        b.execute("create table t (n int primary key, x text)")
+        filling = threading.Thread(target=fill, args=(a,), daemon=True)
+        filling.start()
+        n = 0
+        while filling.is_alive() or n < 100:
+            b.execute("insert into t values (%s, repeat('x', 500))", (n,))
+            n += 1
+            filling.join(0.005)
+        b.execute("checkpoint")
+        assert count(b, "t") == n
+    for name in ("postgres-bob", "scratch-bob", "postgres-alice", "scratch-alice"):
+        for options in options_of(hub, name):
+            assert "rw" in options and "emergency_ro" not in options and "shutdown" not in options, name
+    assert options_of(hub, "postgres-bob")
+    assert f"volume {volume(hub, 'scratch-alice')['id']} is held" in hub.log
+
+
+def fill(c):
+    """Ends with its server, if that is told to sleep."""
+    try:
+        c.execute(f"copy (select 1) to program '{FILL}; true'")
+    except psycopg.Error:
+        pass

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "vol/ext4.h"
+#include "vol/place-int.h"
 
 #include "t_vol.h"
 
@@ -598,6 +599,8 @@ static void a_kill_at_each_named_place_is_survived(void)
 
 static void what_was_interrupted_is_settled_before_another_replacement(void)
 {
+    struct vol_place place = {.ops = &place_image_ops, .driver = VOL_IMAGE};
+
     begin();
     begin_old_and_new();
     T_OK(killed_at("vol.replace.exchanged", restore));
@@ -605,6 +608,15 @@ static void what_was_interrupted_is_settled_before_another_replacement(void)
     T_OK(has("kept", "old") && has("other", "new") && has("v", "new"));
     T_OK(is_sealed("kept") && is_sealed("other"));
     T_OK(killed_at("vol.replace.exchanged", put_away) == false);
+    finish();
+    begin();
+    begin_old_and_new();
+    T_OK(killed_at("vol.replace.exchanged", restore));
+    place.pool = pool;
+    T_EQ(vol_place_exists(&place, "kept", &e), 0);
+    T_DO(vol_place_settle(&place, "v", &e));
+    T_DO(vol_place_settle(&place, "v", &e));
+    T_OK(has("kept", "old") && is_sealed("kept") && has("v", "new"));
     finish();
     begin();
     begin_old_and_new();
