@@ -40,13 +40,20 @@ def free_port():
 class Hub:
     """One dormd on a state directory of its own."""
 
-    # two test runs on one machine must not want the same uids
-    next_uid = 300000 + os.getpid() % 1000 * 20000
+    # two test runs on one machine must not want the same uids: each has 20,000, and gives them back
+    first_uid = 300000 + os.getpid() % 1000 * 20000
+    taken = []
+
+    @classmethod
+    def free_uids(cls, n):
+        for first in range(cls.first_uid, cls.first_uid + 20000 - n + 1, 1000):
+            if not any(first <= b and a < first + n for a, b in cls.taken):
+                return first
+        raise RuntimeError("too many hubs at a time")
 
     def __init__(self, first_uid=None, conf="", pool="640Mi", inject=None, uids=1000):
         if first_uid is None:
-            first_uid = Hub.next_uid
-            Hub.next_uid += uids
+            first_uid = Hub.free_uids(uids)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dorm-it-"))
         self.dir.chmod(0o711)
         self.state = self.dir / "state"
@@ -56,6 +63,7 @@ class Hub:
         for name, path in PROGRAMS.items():
             (self.lib / name).symlink_to(BUILD / path)
         self.uids = (first_uid, first_uid + uids - 1)
+        Hub.taken.append(self.uids)
         self.conf = conf
         self.pool = pool
         self.port = free_port()
@@ -184,6 +192,8 @@ class Hub:
         left = leftovers(self, with_state=self.id is not None)
         print(self.log)
         shutil.rmtree(self.dir, ignore_errors=True)
+        if not left and self.uids in Hub.taken:
+            Hub.taken.remove(self.uids)
         assert not left, f"left behind: {left}"
 
 
