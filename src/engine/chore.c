@@ -358,6 +358,13 @@ int chore_start(struct local *l, const struct engine_task *task, engine_task_fn 
     return 0;
 }
 
+/* A snapshot that is a copy of files has the volume for as long as that takes. */
+static bool start_waits(const struct chore *c)
+{
+    return kinds[c->task.what].start_waits ||
+           (c->task.what == ENGINE_SNAPSHOT && c->place->place.driver != VOL_IMAGE);
+}
+
 bool chore_wait(struct local *l, const char *volume, struct pod *p)
 {
     struct chore *last = NULL;
@@ -366,7 +373,7 @@ bool chore_wait(struct local *l, const char *volume, struct pod *p)
     list_each (&l->chores, node) {
         struct chore *c = list_of(node, struct chore, node);
 
-        if (str_is(c->volume, volume) && kinds[c->task.what].start_waits)
+        if (str_is(c->volume, volume) && start_waits(c))
             last = c;
     }
     if (last == NULL)

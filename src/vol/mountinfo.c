@@ -96,6 +96,15 @@ static bool has_option(struct span options, const char *option)
     return false;
 }
 
+/* Of every mount NFS says that its root is "/"; which directory it shows stands in its source. */
+static void take_nfs_root(struct mountinfo *m)
+{
+    const char *path = strstr(m->source, ":/");
+
+    if (strncmp(m->type, "nfs", 3) == 0 && strcmp(m->root, "/") == 0 && path != NULL)
+        (void)memmove(m->root, path + 1, strlen(path)); /* as large as the source */
+}
+
 bool mountinfo_parse(const char *text, size_t len, struct mountinfo *ret_mount)
 {
     struct span line = {text, len}, field;
@@ -115,8 +124,11 @@ bool mountinfo_parse(const char *text, size_t len, struct mountinfo *ret_mount)
         if (!next(&line, &field))
             return false;
     while (field.len != 1 || field.at[0] != '-');
-    return next(&line, &field) && unescape(field, m->type, sizeof(m->type)) &&
-           next(&line, &field) && unescape(field, m->source, sizeof(m->source));
+    if (!next(&line, &field) || !unescape(field, m->type, sizeof(m->type)) ||
+        !next(&line, &field) || !unescape(field, m->source, sizeof(m->source)))
+        return false;
+    take_nfs_root(m);
+    return true;
 }
 
 bool mountinfo_option(const char *line, size_t len, const char *option, char *at, size_t size)

@@ -10,7 +10,7 @@
 struct mountinfo {
     unsigned id, parent, major, minor;
     bool read_only;
-    /* Unescaped, so any byte but NUL may be in them. */
+    /* Unescaped, so any byte but NUL may be in them. Of NFS the root is the path on the server. */
     char root[MOUNTINFO_PATH_SIZE], mountpoint[MOUNTINFO_PATH_SIZE];
     char type[64], source[MOUNTINFO_PATH_SIZE];
 };

@@ -105,7 +105,8 @@ static int make_point(const struct vol_place_spec *spec, struct err *e)
     return place_point(spec->mountpoint, e);
 }
 
-static int open_mounted(const struct vol_place_spec *spec, const char *source, struct err *e)
+static int open_mounted(const struct vol_place_spec *spec, const char *source, bool *ret_new,
+                        struct err *e)
 {
     AUTO_CLOSE int top = make_point(spec, e);
     int r = top < 0 ? -1 : is_mounted(top, spec->mountpoint, e);
@@ -117,6 +118,7 @@ static int open_mounted(const struct vol_place_spec *spec, const char *source, s
         forget_point(spec);
         return err_prefix(e, "could not mount \"%s\"", source);
     }
+    *ret_new = r == 0;
     top = open(spec->mountpoint, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (top < 0)
         return err_set_os(e, errno, "could not open \"%s\"", spec->mountpoint);
@@ -127,11 +129,20 @@ static int nfs_open(const struct vol_place_spec *spec, struct vol_place *p, stru
 {
     AUTO_FREE char *source = source_of(spec);
     AUTO_CLOSE int top = -1;
+    struct err ignored;
+    bool new = false;
 
     if (check_spec(spec, e) < 0)
         return -1;
-    top = open_mounted(spec, source, e);
-    return top < 0 ? -1 : tree_place_open(top, spec, source, p, e);
+    top = open_mounted(spec, source, &new, e);
+    if (top >= 0 && tree_place_open(top, spec, source, p, e) == 0)
+        return 0;
+    close_fd(&top); /* it would be what keeps it busy */
+    tree_place_done(p);
+    /* One that was there before may have servers on it. */
+    if (new &&place_unmount(spec->mountpoint, source, &ignored) == 0)
+        forget_point(spec);
+    return -1;
 }
 
 static int nfs_close(const struct vol_place_spec *spec, struct err *e)

@@ -19,7 +19,8 @@
 
 #include "place-tree.h"
 
-#define IDENTITY "identity"
+#define IDENTITY    "identity"
+#define HINT_OWNERS "an export needs no_root_squash; a disk a file system with owners"
 
 /* ---- the place ---- */
 
@@ -42,11 +43,13 @@ static int may_give_away(int dir_fd, const char *path, struct err *e)
     if (gives)
         return 0;
     e->kind = e->kind == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_CONFIG;
-    return err_hint(e, "an export needs no_root_squash; a disk a file system with owners");
+    return err_hint(e, HINT_OWNERS);
 }
 
-static int check_owner(int top, const char *path, struct err *e)
+static int check_owner(int top, const struct vol_place_spec *spec, const char *path, struct err *e)
 {
+    const char *where = spec->driver == VOL_NFS ? "on its server: " : "";
+    const char *dir = spec->driver == VOL_NFS ? spec->export_path : path;
     struct stat st;
 
     if (fstat(top, &st) < 0)
@@ -54,7 +57,7 @@ static int check_owner(int top, const char *path, struct err *e)
     if (st.st_uid == 0 && (st.st_mode & 022) == 0)
         return 0;
     (void)err_set(e, ERR_CONFIG, "\"%s\" is not root's alone to write to", path);
-    return err_hint(e, "chown root %s && chmod go-w %s", path, path);
+    return err_hint(e, "%schown root %s && chmod go-w %s", where, dir, dir);
 }
 
 static int open_volumes(int top, const char *path, struct err *e)
@@ -92,13 +95,13 @@ static int settle(int top, const struct vol_place_spec *spec, const char *path,
     return 0;
 }
 
-int tree_place_open(int top, const struct vol_place_spec *spec, const char *path,
-                    struct vol_place *p, struct err *e)
+static int open_place(int top, const struct vol_place_spec *spec, const char *path,
+                      struct vol_place *p, struct err *e)
 {
     struct poolid id;
     int r;
 
-    if (check_owner(top, path, e) < 0)
+    if (check_owner(top, spec, path, e) < 0)
         return -1;
     /* One at a time: two who find it empty would both give it an identity. An export may not have
      * locks of directories. */
@@ -122,6 +125,19 @@ int tree_place_open(int top, const struct vol_place_spec *spec, const char *path
     p->path = mem_copy(path);
     (void)snprintf(p->id, sizeof(p->id), "%s", id.pool);
     return 0;
+}
+
+int tree_place_open(int top, const struct vol_place_spec *spec, const char *path,
+                    struct vol_place *p, struct err *e)
+{
+    int r = open_place(top, spec, path, p, e);
+
+    /* Nobody says that to root but the server of an export that takes root for nobody. */
+    if (r < 0 && spec->driver == VOL_NFS && (e->os_errno == EACCES || e->os_errno == EPERM)) {
+        e->kind = ERR_CONFIG;
+        return err_hint(e, HINT_OWNERS);
+    }
+    return r;
 }
 
 static int directory_open(const struct vol_place_spec *spec, struct vol_place *p, struct err *e)

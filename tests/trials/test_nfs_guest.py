@@ -15,7 +15,7 @@ from hub import BUILD, PROGRAMS
 
 GUEST = pathlib.Path(__file__).resolve().parent / "guest"
 PLACE = pathlib.Path(__file__).resolve().parents[2] / "build-guest"
-BOOT_AND_RUN_S = int(os.environ.get("DORM_TRIAL_GUEST_SECONDS", "540"))
+BOOT_AND_RUN_S = int(os.environ.get("DORM_TRIAL_GUEST_SECONDS", "1200"))
 
 
 def make_guest():

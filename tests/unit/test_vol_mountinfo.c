@@ -40,6 +40,18 @@ static void escaped_bytes_come_back(void)
     T_STR(m.mountpoint, "/mnt/a b\tc\nd\\e");
 }
 
+static void the_root_of_an_nfs_mount_is_the_path_on_its_server(void)
+{
+    T_OK(parse("1 2 0:5 / /x rw - nfs4 10.0.0.5:/homes/volumes/a\\040b rw"));
+    T_STR(m.root, "/homes/volumes/a b");
+    T_OK(parse("1 2 0:5 / /x rw - nfs4 [fe80::1]:/homes rw"));
+    T_STR(m.root, "/homes");
+    T_OK(parse("1 2 0:5 / /x rw - nfs4 nonsense rw"));
+    T_STR(m.root, "/");
+    T_OK(parse("1 2 0:5 / /x rw - fuse 10.0.0.5:/homes rw"));
+    T_STR(m.root, "/");
+}
+
 static void a_backslash_without_three_octal_digits_is_itself(void)
 {
     T_OK(parse("1 2 7:4 / /mnt/\\04 rw - ext4 /dev/x rw"));
@@ -129,6 +141,7 @@ int main(void)
     T_RUN(a_plain_line_is_read);
     T_RUN(any_number_of_optional_fields_may_stand_before_the_hyphen);
     T_RUN(escaped_bytes_come_back);
+    T_RUN(the_root_of_an_nfs_mount_is_the_path_on_its_server);
     T_RUN(a_backslash_without_three_octal_digits_is_itself);
     T_RUN(what_no_path_can_hold_is_refused);
     T_RUN(a_path_or_type_that_is_too_long_is_refused);
