@@ -4,12 +4,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "err.h"
 #include "str.h"
+#include "when.h"
 
 static const char *program_name = "dormouse";
 static enum log_level least_level = LOG_INFO_;
@@ -64,9 +64,7 @@ static size_t put_context(const struct log *log, char *at, size_t size)
 void log_line(const struct log *log, enum log_level level, struct log_limit *limit, const char *fmt,
               ...)
 {
-    char context[512] = "", message[1024], shown[1400], line[2100], when[32];
-    time_t now = time(NULL);
-    struct tm utc;
+    char context[512] = "", message[1024], shown[1400], line[2100], when[WHEN_SIZE];
     uint32_t before = 0;
     va_list ap;
     int n;
@@ -78,10 +76,8 @@ void log_line(const struct log *log, enum log_level level, struct log_limit *lim
     va_end(ap);
     str_show(shown, sizeof(shown), message, strlen(message));
     (void)put_context(log, context, sizeof(context));
-    (void)gmtime_r(&now, &utc);
-    (void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    n = snprintf(line, sizeof(line), "<%d>%s %s%s %s", (int)level, when, program_name, context,
-                 shown);
+    n = snprintf(line, sizeof(line), "<%d>%s %s%s %s", (int)level, when_iso(when, clock_unix()),
+                 program_name, context, shown);
     if (before > 0 && n > 0 && (size_t)n < sizeof(line))
         n += snprintf(line + n, sizeof(line) - (size_t)n, " (%u such lines withheld before)",
                       before);

@@ -6,7 +6,10 @@
 
 #include "base/str.h"
 
-char *claim_modes_text(unsigned modes, char at[CLAIM_MODES_SIZE])
+enum { MODES_SIZE = 64 };
+
+/* "ReadWriteOnce, ReadOnlyMany"; returns at. */
+static char *modes_text(unsigned modes, char at[MODES_SIZE])
 {
     static const struct {
         unsigned bit;
@@ -18,15 +21,13 @@ char *claim_modes_text(unsigned modes, char at[CLAIM_MODES_SIZE])
     };
     size_t used = 0;
 
-    (void)snprintf(at, CLAIM_MODES_SIZE, "none");
+    (void)snprintf(at, MODES_SIZE, "none");
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if ((modes & words[i].bit) != 0)
-            used += (size_t)snprintf(at + used, CLAIM_MODES_SIZE - used, "%s%s",
-                                     used == 0 ? "" : ", ", words[i].word);
+            used += (size_t)snprintf(at + used, MODES_SIZE - used, "%s%s", used == 0 ? "" : ", ",
+                                     words[i].word);
     return at;
 }
-
-/* ---- which volume ---- */
 
 /* In the order in which they are looked at: the later, the nearer it was. */
 enum miss { FITS, NAME, HUB, CLASS, MODES, CAPACITY, RELEASED, BOUND };
@@ -76,7 +77,7 @@ static int other_class(const struct claim *c, const struct claim_offer *o, struc
 
 static int say(enum miss miss, const struct claim *c, const struct claim_offer *o, struct err *e)
 {
-    char offers[CLAIM_MODES_SIZE], asks[CLAIM_MODES_SIZE];
+    char offers[MODES_SIZE], asks[MODES_SIZE];
 
     switch (miss) {
     case NAME:
@@ -89,7 +90,7 @@ static int say(enum miss miss, const struct claim *c, const struct claim_offer *
         return other_class(c, o, e);
     case MODES:
         return err_set(e, ERR_CONFIG, "accessModes: the volume offers %s, the claim asks for %s",
-                       claim_modes_text(o->modes, offers), claim_modes_text(c->modes, asks));
+                       modes_text(o->modes, offers), modes_text(c->modes, asks));
     case CAPACITY:
         return too_small(c, o, e);
     case RELEASED:
@@ -173,61 +174,4 @@ ssize_t claim_choose(const struct claim *c, const struct claim_offer *offers, si
             return claim_fits(c, best, why) < 0 ? CLAIM_REFUSED : best - offers;
     }
     return CLAIM_NONE;
-}
-
-/* ---- who may use it ---- */
-
-static bool alone(enum claim_mode mode)
-{
-    return mode == CLAIM_RWO || mode == CLAIM_RWOP;
-}
-
-/* May a pod of server have it so while u is there? */
-static bool bears(const struct claim_use *u, enum claim_mode mode, const char *server)
-{
-    if (mode == CLAIM_RWO && u->mode == CLAIM_RWO)
-        return str_is(u->server, server);
-    return !alone(mode) && !alone(u->mode);
-}
-
-/* Who is in the way, or NULL. */
-static const struct claim_use *in_the_way(enum claim_mode mode, const struct claim_use *uses,
-                                          size_t n, const char *server)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!bears(&uses[i], mode, server))
-            return &uses[i];
-    return NULL;
-}
-
-int claim_access(unsigned modes_of_volume, unsigned wanted, const struct claim_use *uses, size_t n,
-                 const char *server, struct claim_grant *ret_grant, struct err *e)
-{
-    static const enum claim_mode order[] = {CLAIM_RWX, CLAIM_RWO, CLAIM_RWOP, CLAIM_ROX};
-    const struct claim_use *other = NULL;
-    char offers[CLAIM_MODES_SIZE], asks[CLAIM_MODES_SIZE];
-
-    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-        const struct claim_use *found;
-
-        if ((modes_of_volume & wanted & order[i]) == 0)
-            continue;
-        found = in_the_way(order[i], uses, n, server);
-        if (found == NULL) {
-            *ret_grant = (struct claim_grant){.mode = order[i],
-                                              .read_only = order[i] == CLAIM_ROX,
-                                              .exclusive = alone(order[i]),
-                                              .held = order[i] == CLAIM_RWO && n > 0};
-            return 0;
-        }
-        other = other == NULL ? found : other;
-    }
-    (void)claim_modes_text(wanted, asks);
-    if (other == NULL)
-        return err_set(e, ERR_CONFIG, "accessModes: the volume offers %s, not %s",
-                       claim_modes_text(modes_of_volume, offers), asks);
-    return err_set(e, ERR_BUSY, "server \"%s\" has it as %s, so %s \"%s\" cannot have it as %s",
-                   other->server, claim_modes_text(other->mode, offers),
-                   str_is(other->server, server) ? "another pod of server" : "server", server,
-                   asks);
 }

@@ -1,7 +1,7 @@
 /*
- * claim.h: which volume a claim gets, and who may use a volume at the same time. Pure: who owns
- * what is in the record, and what is decided here is carried out elsewhere. The rules are those of
- * Kubernetes, save that a claim that cannot be met says which field does not match.
+ * claim.h: which volume a claim gets. Pure: who owns what is in the record, and what is decided
+ * here is carried out elsewhere. The rules are those of Kubernetes, save that a claim that cannot
+ * be met says which field does not match.
  */
 #pragma once
 
@@ -63,28 +63,3 @@ enum {
  */
 ssize_t claim_choose(const struct claim *c, const struct claim_offer *offers, size_t n,
                      struct err *why);
-
-/* A pod that has the volume now. */
-struct claim_use {
-    const char *server;
-    enum claim_mode mode; /* as it was granted */
-};
-
-struct claim_grant {
-    enum claim_mode mode;
-    bool read_only; /* the mount's */
-    bool exclusive; /* the lock to take; else shared */
-    bool held;      /* other pods of this server have that exclusive lock: take part in theirs */
-};
-
-/*
- * May another pod of `server` attach the volume now? It gets the first of RWX, RWO, RWOP, ROX that
- * the volume offers, `wanted` accepts and everybody who has it bears; who must write leaves ROX out
- * of wanted. ERR_BUSY names who has it, ERR_CONFIG what the volume does not offer.
- */
-int claim_access(unsigned modes_of_volume, unsigned wanted, const struct claim_use *uses, size_t n,
-                 const char *server, struct claim_grant *ret_grant, struct err *e);
-
-#define CLAIM_MODES_SIZE 64
-/* "ReadWriteOnce, ReadOnlyMany"; returns at. */
-char *claim_modes_text(unsigned modes, char at[CLAIM_MODES_SIZE]);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,15 +74,32 @@ int call_words_absolute(struct call_words *w, const char *key, char **ret_owned,
     return 0;
 }
 
-/* 1: the answer goes on, 0: it is complete, -1: dormd says no. t is NULL when nobody looks. */
-static int answer(const struct cli *c, struct table *t, const struct ipc_msg *m, struct err *e)
+/* What becomes of an answer. */
+struct reader {
+    struct table *t;   /* NULL: nothing of it is shown */
+    const char *field; /* whose value is wanted, of rows of those two; or NULL */
+    char *value;       /* owned; NULL until it is there */
+};
+
+static void read_unseen(struct reader *r, const struct ipc_msg *m)
+{
+    if (r->field != NULL && r->value == NULL && m->type == IPC_ROW && m->n == 2 &&
+        str_is(m->field[0].at, r->field))
+        r->value = mem_copy(m->field[1].at);
+}
+
+/* 1: the answer goes on, 0: it is complete, -1: dormd says no. */
+static int answer(const struct cli *c, struct reader *r, const struct ipc_msg *m, struct err *e)
 {
     const char *texts[IPC_FIELDS];
+    struct table *t = r->t;
 
     for (size_t i = 0; i < m->n; i++)
         texts[i] = m->field[i].at;
-    if (t == NULL && (m->type == IPC_COLUMNS || m->type == IPC_ROW || m->type == IPC_SAY))
+    if (t == NULL && (m->type == IPC_COLUMNS || m->type == IPC_ROW || m->type == IPC_SAY)) {
+        read_unseen(r, m);
         return 1;
+    }
     if (m->type == IPC_COLUMNS)
         table_columns(t, texts, m->n);
     else if (m->type == IPC_ROW)
@@ -100,7 +118,7 @@ static int answer(const struct cli *c, struct table *t, const struct ipc_msg *m,
     return 1;
 }
 
-static int converse(const struct cli *c, int fd, enum call_end end, struct table *t, struct err *e)
+static int converse(const struct cli *c, int fd, enum call_end end, struct reader *r, struct err *e)
 {
     struct buf storage;
     struct ipc_msg m;
@@ -109,7 +127,7 @@ static int converse(const struct cli *c, int fd, enum call_end end, struct table
     buf_init(&storage, IPC_MAX);
     while (more == 1) {
         if (ipc_receive_now(fd, &storage, &m, e) == 0) {
-            more = answer(c, t, &m, e);
+            more = answer(c, r, &m, e);
             /* with an end to come, its word that all is done is not the end yet */
             if (more == 0 && end == CALL_ENDS_GONE)
                 more = 1;
@@ -151,7 +169,7 @@ int call_dormd(const struct cli *c, const struct call_words *w, enum call_end en
     if (ask(c, w, &fd, e) < 0)
         return -1;
     table_init(&t, stdout, c->output);
-    r = converse(c, fd, end, &t, e);
+    r = converse(c, fd, end, &(struct reader){.t = &t}, e);
     if (r == 0 || t.head_done || t.cells_n > 0)
         table_end(&t);
     table_done(&t);
@@ -162,7 +180,23 @@ int call_unseen(const struct cli *c, const struct call_words *w, struct err *e)
 {
     AUTO_CLOSE int fd = -1;
 
-    return ask(c, w, &fd, e) < 0 ? -1 : converse(c, fd, CALL_ENDS_DONE, NULL, e);
+    return ask(c, w, &fd, e) < 0 ? -1 : converse(c, fd, CALL_ENDS_DONE, &(struct reader){0}, e);
+}
+
+int call_value(const struct cli *c, const struct call_words *w, const char *field, char **ret_value,
+               struct err *e)
+{
+    AUTO_CLOSE int fd = -1;
+    struct reader r = {.field = field};
+
+    if (ask(c, w, &fd, e) < 0)
+        return -1;
+    if (converse(c, fd, CALL_ENDS_DONE, &r, e) < 0) {
+        free(r.value);
+        return -1;
+    }
+    *ret_value = r.value != NULL ? r.value : mem_copy("");
+    return 0;
 }
 
 int call_run(struct cli *c, struct err *e)

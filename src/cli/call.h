@@ -32,6 +32,10 @@ enum call_end {
 int call_dormd(const struct cli *c, const struct call_words *w, enum call_end end, struct err *e);
 /* The same, showing nothing of the answer: only whether dormd fails it. */
 int call_unseen(const struct cli *c, const struct call_words *w, struct err *e);
+/* The same of an answer of fields and values: the caller frees *ret_value, "" when it is not there.
+ */
+int call_value(const struct cli *c, const struct call_words *w, const char *field, char **ret_value,
+               struct err *e);
 /* What most commands are: call_words_of(), call_dormd(). */
 int call_run(struct cli *c, struct err *e);
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -15,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "conf/conf.h"
 #include "dormd/keeper.h"
 #include "dormd/people.h"
@@ -355,13 +355,10 @@ static int copy_record(struct hub *h, struct err *e)
 
 static int prepare(struct backup_run *r, struct err *e)
 {
-    time_t t = (time_t)r->created;
-    struct tm utc;
-    char when[32];
+    char when[WHEN_SIZE];
 
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &utc);
-    (void)snprintf(r->name, sizeof(r->name), "%s-%s", r->hub->conf->hub, when);
+    (void)snprintf(r->name, sizeof(r->name), "%s-%s", r->hub->conf->hub,
+                   when_name(when, r->created));
     r->result =
         mmap(NULL, sizeof(*r->result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (r->result == MAP_FAILED) {

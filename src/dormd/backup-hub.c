@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backup/backup.h"
@@ -23,6 +22,7 @@
 #include "base/inject.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "conf/conf.h"
 #include "dormd/classes.h"
 #include "dormd/identity.h"
@@ -86,12 +86,8 @@ static int check_backup(struct revival *r, struct err *e)
 {
     static const char *const needed[] = {"record.db", "hub.yaml", "password.key", "mock.key",
                                          "tls-ca.crt"};
-    time_t t = (time_t)backup_created(r->backup);
-    struct tm utc;
-    char when[32];
+    char when[WHEN_SIZE];
 
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &utc);
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (backup_find(r->backup, needed[i]) == NULL) {
             (void)err_set(e, ERR_INPUT, "backup %s is not of a whole hub: it has no \"%s\"",
@@ -99,7 +95,7 @@ static int check_backup(struct revival *r, struct err *e)
             return err_hint(e, "such a one is made by: dorm backup create --all");
         }
     say("backup %s of hub %s, made %s UTC: checking all of it", r->name, backup_hub(r->backup),
-        when);
+        when_second(when, backup_created(r->backup)));
     if (backup_verify(r->backup, said_progress, r, e) < 0)
         return -1;
     return backup_read_roster(r->backup, &r->roster, e);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backup/backup.h"
@@ -16,6 +15,7 @@
 #include "base/inject.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "conf/conf.h"
 #include "dormd/backups.h"
 #include "dormd/deed.h"
@@ -201,27 +201,17 @@ static int copy(void *arg, struct err *e)
 
 /* ---- in dormd ---- */
 
-static char *time_text(char at[32], int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm utc;
-
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(at, 32, "%Y-%m-%d %H:%M:%S", &utc);
-    return at;
-}
-
 static void say_what(const struct restoring *r)
 {
     struct call *c = r->call;
     struct fleet_view view = fleet_look(r->hub->fleet, r->a.server.id);
-    char host[65] = "this machine", when[32], size[16];
+    char host[65] = "this machine", when[WHEN_SIZE], size[16];
 
     (void)gethostname(host, sizeof(host) - 1);
     call_say(c, "hub %s on %s:", r->hub->conf->hub, host);
     call_say(c, "  server \"%s\" of %s becomes what it was in backup %s of hub %s, made %s UTC, %s",
              r->a.server.name, r->a.user.login, r->name, r->found->hub,
-             time_text(when, r->found->created), str_size(size, sizeof(size), r->found->size));
+             when_second(when, r->found->created), str_size(size, sizeof(size), r->found->size));
     call_say(c, "    %u sessions open now end; what it is now is kept and can be brought back",
              view.sessions);
 }

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "conf/conf.h"
 #include "dormd/backup-create.h"
 #include "dormd/keeper.h"
@@ -145,19 +146,9 @@ static void tick(struct loop_timer *t)
 
 /* ---- how it stands ---- */
 
-static char *time_text(char at[32], int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm utc;
-
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(at, 32, "%Y-%m-%d %H:%M", &utc);
-    return at;
-}
-
 enum backups_state backups_look(struct hub *h, char text[512])
 {
-    char where[STORE_VALUE_SIZE] = "", error[STORE_VALUE_SIZE] = "", when[32];
+    char where[STORE_VALUE_SIZE] = "", error[STORE_VALUE_SIZE] = "", when[WHEN_SIZE];
     int64_t good = number_of(h, "backup.last_good");
     int64_t since = good != 0 ? good : number_of(h, "backup.last_try");
     bool scheduled = h->conf->backup.minute >= 0 && h->conf->backup.target[0] != '\0';
@@ -171,7 +162,7 @@ enum backups_state backups_look(struct hub *h, char text[512])
         (void)snprintf(text, 512, "none yet%s",
                        scheduled ? "" : " (dorm backup create --all, backup: in the hub file)");
     else
-        (void)snprintf(text, 512, "last good %s UTC, to %.220s", time_text(when, good), where);
+        (void)snprintf(text, 512, "last good %s UTC, to %.220s", when_minute(when, good), where);
     at = strlen(text);
     if (error[0] != '\0')
         (void)snprintf(text + at, 512 - at, "; the last one FAILED: %.160s", error);

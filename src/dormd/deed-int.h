@@ -17,6 +17,8 @@ void deed_work(struct deed *d, const struct engine_task *task, engine_task_fn do
 void deed_will_keep(struct deed *d, enum store_why why, bool running);
 void deed_will_undo(struct deed *d, enum store_deed deed, const char *text);
 void deed_say_undo(struct deed *d);
+/* Those whose server it was hear of it when they come in, if it was the administrator's doing. */
+void deed_tell_users(const struct call *c, const struct store_undo *u);
 /* Fails the call when there is nothing in the server yet. */
 bool deed_never_used(struct deed *d);
 /* The act: d->from, or nothing, in the place of the present content. */

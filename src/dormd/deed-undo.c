@@ -9,7 +9,6 @@
 #include "base/str.h"
 #include "conf/conf.h"
 #include "deed-int.h"
-#include "dormd/news.h"
 #include "dormd/people.h"
 
 /* ---- delete ---- */
@@ -38,8 +37,7 @@ static void delete_extra(struct deed *d)
         call_fail(d->call, &e);
         return;
     }
-    if (d->a.server.id[0] != '\0')
-        news_leave(d->hub, d->a.server.id, "%s by the administrator", d->undo.text);
+    deed_tell_users(d->call, &d->undo);
     call_say(d->call, "%s", d->undo.text);
     deed_say_undo(d);
     call_done(d->call);
@@ -55,8 +53,7 @@ int deed_delete_row(struct call *c, const struct store_volume *v, struct err *e)
     (void)snprintf(u.text, sizeof(u.text), "volume \"%.100s\" was deleted", v->claim);
     if (remove_row(c->hub, v, &u, e) < 0)
         return -1;
-    if (v->server[0] != '\0')
-        news_leave(c->hub, v->server, "%s by the administrator", u.text);
+    deed_tell_users(c, &u);
     call_say(c, "%s; undo: dorm undo %lld", u.text, (long long)u.number);
     return 0;
 }

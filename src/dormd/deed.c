@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/auto.h"
 #include "base/clock.h"
@@ -11,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "conf/conf.h"
 #include "dormd/door.h"
 #include "dormd/news.h"
@@ -183,6 +183,16 @@ void deed_say_undo(struct deed *d)
                 (long long)d->undo.number);
 }
 
+void deed_tell_users(const struct call *c, const struct store_undo *u)
+{
+    char until[WHEN_SIZE];
+
+    if (c->uid == 0 && u->server[0] != '\0')
+        news_leave(c->hub, u->server,
+                   "%s, by the administrator; undo, until %s UTC: dorm undo %lld", u->text,
+                   when_minute(until, u->until), (long long)u->number);
+}
+
 /* Before the effect: what is on the disk and not in the record would be lost to everybody. */
 static int record(struct deed *d, struct err *e)
 {
@@ -220,9 +230,7 @@ static void replaced(void *owner, const struct engine_outcome *outcome, const st
     }
     call_say(d->call, "%s", d->undo.text);
     deed_say_undo(d);
-    if (d->call->uid == 0 && d->a.server.id[0] != '\0')
-        news_leave(d->hub, d->a.server.id, "%s by the administrator; it can be undone until then",
-                   d->undo.text);
+    deed_tell_users(d->call, &d->undo);
     deed_finish(d, NULL);
 }
 
@@ -266,16 +274,6 @@ void deed_reset(struct deed *d)
     deed_rest_then(d, "being reset", deed_replace);
 }
 
-static char *date_text(char at[32], int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm utc;
-
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(at, 32, "%Y-%m-%d %H:%M:%S UTC", &utc);
-    return at;
-}
-
 void deed_restore_from(struct deed *d, const struct store_snapshot *from)
 {
     memcpy(d->from, from->id, ID_SIZE);
@@ -285,10 +283,10 @@ void deed_restore_from(struct deed *d, const struct store_snapshot *from)
 
 void deed_restore(struct deed *d, const struct store_snapshot *from)
 {
-    char text[STORE_TEXT_SIZE], when[32];
+    char text[STORE_TEXT_SIZE], when[WHEN_SIZE];
 
-    (void)snprintf(text, sizeof(text), "volume \"%.100s\" was restored as of %s", d->v.claim,
-                   date_text(when, from->taken_at));
+    (void)snprintf(text, sizeof(text), "volume \"%.100s\" was restored as of %s UTC", d->v.claim,
+                   when_second(when, from->taken_at));
     deed_will_keep(d, STORE_BEFORE_RESTORE, false);
     deed_will_undo(d, STORE_DID_RESTORE, text);
     deed_restore_from(d, from);

@@ -403,12 +403,13 @@ static int compare_one(void *arg, const struct store_volume *v, const char *serv
 {
     const struct comparing *x = arg;
     const struct conf_claim *c = claim_of(x->now, v, owner);
+    const struct conf_claim *was = claim_of(x->hub->conf, v, owner);
     char text[400], had[16], wanted[16];
 
     (void)server, (void)e;
     if (c == NULL || v->path[0] != '\0')
         return 0;
-    if (!str_is(c->class, v->class)) {
+    if (!str_is(c->class, v->class) && (was == NULL || !str_is(c->class, was->class))) {
         (void)snprintf(
             text, sizeof(text),
             "volume \"%.80s\" stays in class \"%.80s\": a class is fixed when a volume is made "
@@ -416,7 +417,7 @@ static int compare_one(void *arg, const struct store_volume *v, const char *serv
             v->claim, v->class, v->claim, c->class);
         x->fn(x->arg, text);
     }
-    if (c->capacity < v->capacity) {
+    if (c->capacity < v->capacity && (was == NULL || c->capacity != was->capacity)) {
         (void)snprintf(text, sizeof(text),
                        "volume \"%.80s\" keeps its %s: a volume never shrinks to %s", v->claim,
                        str_size(had, sizeof(had), v->capacity),

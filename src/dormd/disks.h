@@ -32,7 +32,8 @@ int disks_sync_static(struct hub *h, struct err *e);
 /* For a new server: the id of the static volume its data is to be on into ret; "" for a new one. */
 int disks_choose_data(struct hub *h, const char *claim, char ret[ID_SIZE], struct err *e);
 
-/* What a new hub file would change about volumes that exist, and cannot: one sentence each. */
+/* What a new hub file would change about volumes that exist, and cannot: one sentence each, of what
+ * differs from the present file alone. */
 typedef void (*disks_remark_fn)(void *arg, const char *text);
 int disks_compare(struct hub *h, const struct conf *now, disks_remark_fn fn, void *arg,
                   struct err *e);

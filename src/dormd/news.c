@@ -8,10 +8,13 @@
 #include "base/mem.h"
 #include "store/store.h"
 
+/* What was done, and how it is undone. */
+enum { NEWS_SIZE = STORE_TEXT_SIZE + 128 };
+
 void news_leave(struct hub *h, const char *server, const char *fmt, ...)
 {
     AUTO_FREE char *key = mem_printf("news.%s", server);
-    char text[STORE_TEXT_SIZE];
+    char text[NEWS_SIZE];
     struct err e;
     va_list ap;
 
@@ -25,7 +28,7 @@ void news_leave(struct hub *h, const char *server, const char *fmt, ...)
 char *news_take(struct hub *h, const char *server)
 {
     AUTO_FREE char *key = mem_printf("news.%s", server);
-    char text[STORE_TEXT_SIZE];
+    char text[NEWS_SIZE];
     struct err e;
 
     if (store_setting_get(h->store, key, text, sizeof(text), &e) <= 0 || text[0] == '\0')

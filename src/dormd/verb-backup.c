@@ -1,11 +1,11 @@
 /* What `dorm backup ...` asks for. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "backup/backup.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "dormd/backup-create.h"
 #include "dormd/backup-restore.h"
 #include "dormd/backups.h"
@@ -18,14 +18,11 @@ static void create(struct call *c)
 
 static int list_one(void *owner, const struct backup_info *b, struct err *e)
 {
-    char made[32] = "", size[16] = "";
-    time_t t = (time_t)b->created;
-    struct tm utc;
+    char made[WHEN_SIZE] = "", size[16] = "";
 
     (void)e;
     if (b->hub[0] != '\0') {
-        (void)gmtime_r(&t, &utc);
-        (void)strftime(made, sizeof(made), "%Y-%m-%d %H:%M:%S", &utc);
+        (void)when_second(made, b->created);
         (void)str_size(size, sizeof(size), b->bytes);
     }
     call_row(owner, b->name, b->hub, made, size, b->complete ? "yes" : "no");

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "cert/cert.h"
 #include "conf/conf.h"
 #include "dormd/backups.h"
@@ -202,26 +202,17 @@ static void purge(struct call *c)
 
 /* ---- undo ---- */
 
-static char *time_text(char at[32], int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm utc;
-
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(at, 32, "%Y-%m-%d %H:%M", &utc);
-    return at;
-}
-
 static int one_removed(void *arg, const struct store_user *u, struct err *e)
 {
     struct call *c = arg;
-    char when[32], until[32], line[64], text[64];
+    char when[WHEN_SIZE], until[WHEN_SIZE], line[64], text[64];
     int64_t kept = (int64_t)(c->hub->conf->undo_ms / 1000);
 
     (void)e;
     (void)snprintf(text, sizeof(text), "user \"%s\" was removed", u->login);
     (void)snprintf(line, sizeof(line), "dorm undo %s", u->login);
-    call_row(c, text, time_text(when, u->removed_at), time_text(until, u->removed_at + kept), line);
+    call_row(c, text, when_minute(when, u->removed_at), when_minute(until, u->removed_at + kept),
+             line);
     return 0;
 }
 
@@ -229,11 +220,11 @@ static int one_deed(void *arg, const struct store_undo *u, const char *server, c
                     struct err *e)
 {
     struct call *c = arg;
-    char when[32], until[32], line[64];
+    char when[WHEN_SIZE], until[WHEN_SIZE], line[64];
 
     (void)e, (void)server, (void)claim;
     (void)snprintf(line, sizeof(line), "dorm undo %lld", (long long)u->number);
-    call_row(c, u->text, time_text(when, u->done_at), time_text(until, u->until), line);
+    call_row(c, u->text, when_minute(when, u->done_at), when_minute(until, u->until), line);
     return 0;
 }
 

@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "dormd/beside.h"
 #include "dormd/control.h"
 #include "dormd/deed.h"
@@ -15,16 +15,6 @@
 #include "dormd/people.h"
 
 enum { SNAPSHOTS_MOST = 1000 };
-
-static char *time_text(char at[32], int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm utc;
-
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(at, 32, "%Y-%m-%d %H:%M:%S", &utc);
-    return at;
-}
 
 /* ---- create ---- */
 
@@ -150,16 +140,16 @@ static int list_one(void *arg, const struct store_snapshot *s, const struct stor
                     struct err *e)
 {
     struct call *c = arg;
-    char when[32], until[32] = "", capacity[16];
+    char when[WHEN_SIZE], until[WHEN_SIZE] = "", capacity[16];
     struct store_account a;
 
     if (c->uid != 0 && (v->server[0] == '\0' || people_account(c->hub, v->server, &a, e) < 0 ||
                         !str_is(a.user.login, c->self)))
         return 0;
-    call_row(c, s->label[0] != '\0' ? s->label : s->id, v->claim, time_text(when, s->taken_at),
+    call_row(c, s->label[0] != '\0' ? s->label : s->id, v->claim, when_second(when, s->taken_at),
              store_why_name(s->why), s->running ? "running" : "asleep",
              str_size(capacity, sizeof(capacity), s->capacity), s->class,
-             s->keep_until == 0 ? "" : time_text(until, s->keep_until), s->id);
+             s->keep_until == 0 ? "" : when_second(until, s->keep_until), s->id);
     return 0;
 }
 
@@ -184,7 +174,7 @@ static void restore(struct call *c, const struct store_volume *v)
 {
     struct store_snapshot s;
     struct deed *d;
-    char when[32];
+    char when[WHEN_SIZE];
     struct err e;
 
     if (!find_snapshot(c, v, &s))
@@ -197,7 +187,7 @@ static void restore(struct call *c, const struct store_volume *v)
         call_say(c,
                  "volume \"%s\" goes back to what it was on %s UTC (%s); what it is now is kept "
                  "and can be brought back",
-                 v->claim, time_text(when, s.taken_at), store_why_name(s.why));
+                 v->claim, when_second(when, s.taken_at), store_why_name(s.why));
         call_done(c);
         return;
     }

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -10,22 +9,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "conf/conf.h"
 #include "dormd/control.h"
 #include "dormd/demo.h"
 #include "dormd/door.h"
 #include "dormd/people.h"
 
-static char *date_text(char at[32], int64_t when)
+static char *date_text(char at[WHEN_SIZE], int64_t when)
 {
-    time_t t = (time_t)when;
-    struct tm utc;
-
-    if (when == 0)
-        return memcpy(at, "never", sizeof("never"));
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(at, 32, "%Y-%m-%d %H:%M", &utc);
-    return at;
+    return when == 0 ? memcpy(at, "never", sizeof("never")) : when_minute(at, when);
 }
 
 /* The user that the call is about. Fails the call when there is none. */
@@ -111,7 +104,7 @@ static void user_add(struct call *c)
 static int list_one(void *arg, const struct store_user *u, struct err *e)
 {
     struct call *c = arg;
-    char created[32];
+    char created[WHEN_SIZE];
 
     (void)e;
     call_row(c, u->login, u->email, store_role_name(u->role), u->disabled ? "disabled" : "active",
@@ -236,7 +229,7 @@ static void user_removed(struct fleet_waiter *w, int *fd, const struct err *e)
 static void say_what_goes(struct call *c, const struct store_account *a)
 {
     struct fleet_view view = fleet_look(c->hub->fleet, a->server.id);
-    char host[65] = "this machine", capacity[16], awake[32];
+    char host[65] = "this machine", capacity[16], awake[WHEN_SIZE];
 
     (void)gethostname(host, sizeof(host) - 1);
     call_say(c, "hub %s on %s: user \"%s\" and their server go:", c->hub->conf->hub, host,

@@ -2,12 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/when.h"
 #include "conf/conf.h"
 #include "conf/units.h"
 #include "dormd/control.h"
@@ -282,16 +282,6 @@ static int say_affected(void *arg, const struct store_disk *disk, const struct s
     return 0;
 }
 
-static char *day_text(char at[32], int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm utc;
-
-    (void)gmtime_r(&t, &utc);
-    (void)strftime(at, 32, "%Y-%m-%d %H:%M", &utc);
-    return at;
-}
-
 static int newest(void *arg, const struct store_snapshot *s, const struct store_volume *v,
                   struct err *e)
 {
@@ -305,7 +295,7 @@ static int say_volume(void *arg, const struct store_volume *v, const char *serve
 {
     const struct listing *l = arg;
     struct call *c = l->call;
-    char capacity[16], when[32];
+    char capacity[16], when[WHEN_SIZE];
     int64_t saved = 0;
 
     (void)server, (void)owner;
@@ -315,7 +305,7 @@ static int say_volume(void *arg, const struct store_volume *v, const char *serve
         return -1;
     call_say(c, "  volume %s, %s, class %s, last snapshot %s", v->claim,
              str_size(capacity, sizeof(capacity), v->capacity), v->class,
-             saved == 0 ? "never" : day_text(when, saved));
+             saved == 0 ? "never" : when_minute(when, saved));
     return store_disk_users(c->hub->store, v->id, say_affected, c, e);
 }
 

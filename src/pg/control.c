@@ -11,7 +11,6 @@
 
 #define FILE_SIZE 8192 /* in all versions; what matters is at most 512 of it, one sector */
 #define USED_MAX  512
-#define WAL_PAGE  8192
 
 /* ControlFileData. These have had their places since PostgreSQL 12. */
 enum {
@@ -176,45 +175,4 @@ int pg_control_read(int data_fd, struct pg_control *ret, struct err *e)
         len += (size_t)n;
     }
     return pg_control_parse(bytes, len, ret, e);
-}
-
-/* lsn after n more bytes of records, with the headers of the pages they reach. */
-static uint64_t advance(uint64_t lsn, uint64_t n, uint32_t segment)
-{
-    for (;;) {
-        uint64_t room = WAL_PAGE - lsn % WAL_PAGE;
-
-        if (n < room)
-            return lsn + n;
-        n -= room;
-        lsn += room;
-        lsn += lsn % segment == 0 ? 40 : 24;
-    }
-}
-
-bool pg_control_idle(const struct pg_control *then, const struct pg_control *now, unsigned runs)
-{
-    uint64_t at = then->checkpoint;
-
-    if (then->state != PG_STATE_SHUT_DOWN || now->state != PG_STATE_SHUT_DOWN ||
-        then->system != now->system || then->version != now->version ||
-        then->timeline != now->timeline || then->next_xid != now->next_xid ||
-        then->checksum != now->checksum || then->segment != now->segment || now->segment == 0)
-        return false;
-    if (runs > PG_IDLE_RUNS || now->checkpoint < then->checkpoint)
-        return false;
-    at = advance(at, (uint64_t)runs * PG_IDLE_END, now->segment);
-    for (unsigned snapshots = 0; at != now->checkpoint && snapshots < runs; snapshots++)
-        at = advance(at, PG_IDLE_SNAPSHOT, now->segment);
-    return at == now->checkpoint;
-}
-
-const char *pg_state_text(enum pg_state state)
-{
-    static const char *const texts[PG_STATE_N] = {
-        "starting up",       "shut down",           "shut down in recovery", "shutting down",
-        "in crash recovery", "in archive recovery", "in production",
-    };
-
-    return (unsigned)state < PG_STATE_N ? texts[state] : "unknown";
 }

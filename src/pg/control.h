@@ -45,22 +45,3 @@ struct pg_control {
 int pg_control_read(int data_fd, struct pg_control *ret, struct err *e);
 /* The same of the file's bytes. Pure. */
 int pg_control_parse(const void *bytes, size_t len, struct pg_control *ret, struct err *e);
-
-/*
- * Did a server that was shut down at `then` run `runs` times since, each time to a clean end, and
- * write nothing that matters? False when in doubt. Only what goes through the WAL is seen: neither
- * settings (ALTER SYSTEM) nor files put beside the database.
- *
- * What such a run writes, as seen with PostgreSQL 15: nothing at the start; a snapshot of running
- * transactions when it is up for 15 s, once; a shutdown checkpoint at the end. To these bytes come
- * the headers of the WAL pages they reach into: 24 each, 40 at a new segment. Logins and reading
- * add nothing while tables are frozen. A transaction with an id adds, and so does a first read that
- * sets hint bits (data checksums are on), or a start with another max_connections or the like.
- */
-#define PG_IDLE_END      120
-#define PG_IDLE_SNAPSHOT 56
-#define PG_IDLE_RUNS     10000 /* more than that is in doubt */
-bool pg_control_idle(const struct pg_control *then, const struct pg_control *now, unsigned runs);
-
-/* "shut down", "in production", ... */
-const char *pg_state_text(enum pg_state state);

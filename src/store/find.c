@@ -17,27 +17,17 @@ int store_nobody(const char *what, const char *asked, struct err *e)
 static int one_user(struct store *s, enum query q, const char *what, const char *key,
                     struct store_user *ret_user, struct err *e)
 {
-    STMT st = sql_get(s, q, e);
-    int r;
+    STMT st = sql_one(s, q, what, key, e);
 
-    if (st == NULL)
-        return -1;
-    sql_bind(st, "s", key);
-    r = sql_step(s, st, e);
-    return r < 0 ? -1 : r == 0 ? store_nobody(what, key, e) : row_user(st, 0, ret_user, e);
+    return st == NULL ? -1 : row_user(st, 0, ret_user, e);
 }
 
 static int one_server(struct store *s, enum query q, const char *what, const char *key,
                       struct store_server *ret_server, struct err *e)
 {
-    STMT st = sql_get(s, q, e);
-    int r;
+    STMT st = sql_one(s, q, what, key, e);
 
-    if (st == NULL)
-        return -1;
-    sql_bind(st, "s", key);
-    r = sql_step(s, st, e);
-    return r < 0 ? -1 : r == 0 ? store_nobody(what, key, e) : row_server(st, 0, ret_server, e);
+    return st == NULL ? -1 : row_server(st, 0, ret_server, e);
 }
 
 int store_user_by_id(struct store *s, const char *id, struct store_user *ret_user, struct err *e)

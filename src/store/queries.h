@@ -72,9 +72,6 @@ enum { UNDO_WIDTH = 9 };
     X(VOLUME_BY_PATH, ONE,                                                                       \
       "SELECT " VOLUME_COLUMNS " FROM volumes v "                                                \
       "WHERE v.path = ?1 AND v.path <> '' AND v.removed_at = 0")                                 \
-    X(VOLUME_REMOVED, ONE,                                                                       \
-      "SELECT " VOLUME_COLUMNS " FROM volumes v "                                                \
-      "WHERE v.claim = ?1 AND v.removed_at <> 0 ORDER BY v.removed_at DESC LIMIT 1")             \
     X(VOLUMES, ALL,                                                                              \
       "SELECT " VOLUME_COLUMNS ", s.name, u.login FROM volumes v "                               \
       "LEFT JOIN servers s ON s.id = v.server LEFT JOIN users u ON u.id = s.owner "              \

@@ -47,16 +47,9 @@ int store_snapshot_add(struct store *s, const struct store_snapshot *snapshot, s
 
 int store_snapshot_by_id(struct store *s, const char *id, struct store_snapshot *ret, struct err *e)
 {
-    STMT st = sql_get(s, Q_SNAPSHOT_BY_ID, e);
-    int r;
+    STMT st = sql_one(s, Q_SNAPSHOT_BY_ID, "snapshot with the id", id, e);
 
-    if (st == NULL)
-        return -1;
-    sql_bind(st, "s", id);
-    r = sql_step(s, st, e);
-    if (r == 0)
-        return store_nobody("snapshot with the id", id, e);
-    return r < 0 ? -1 : row_snapshot(st, 0, ret, e);
+    return st == NULL ? -1 : row_snapshot(st, 0, ret, e);
 }
 
 int store_snapshot_by_label(struct store *s, const char *volume, const char *label,

@@ -111,6 +111,21 @@ int sql_step(struct store *s, sqlite3_stmt *st, struct err *e)
     }
 }
 
+sqlite3_stmt *sql_one(struct store *s, enum query q, const char *what, const char *key,
+                      struct err *e)
+{
+    STMT st = sql_get(s, q, e);
+    int r;
+
+    if (st == NULL)
+        return NULL;
+    sql_bind(st, "s", key);
+    r = sql_step(s, st, e);
+    if (r == 0)
+        (void)store_nobody(what, key, e);
+    return r == 1 ? take_ptr(st) : NULL;
+}
+
 int sql_run(struct store *s, struct err *e, enum query q, const char *kinds, ...)
 {
     STMT st = sql_get(s, q, e);

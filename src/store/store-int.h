@@ -60,6 +60,10 @@ void sql_done(sqlite3_stmt **st);
 /* kinds: s const char * (must live until sql_done), i int64_t. */
 void sql_bind(sqlite3_stmt *st, const char *kinds, ...);
 int sql_step(struct store *s, sqlite3_stmt *st, struct err *e); /* 1: a row, 0: no more */
+/* The statement at the one row with that key, to be given back by STMT; NULL when there is none:
+ * ERR_NOT_FOUND, no `what`. */
+sqlite3_stmt *sql_one(struct store *s, enum query q, const char *what, const char *key,
+                      struct err *e);
 /* Get, bind, run to the end. Returns how many rows changed. */
 int sql_run(struct store *s, struct err *e, enum query q, const char *kinds, ...);
 /* The first column of the first row; 0 when there is none. */

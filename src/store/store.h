@@ -307,9 +307,6 @@ int store_volume_add(struct store *s, struct store_volume *v, struct err *e);
 /* By the name of its claim, not removed. */
 int store_volume_by_claim(struct store *s, const char *claim, struct store_volume *ret_volume,
                           struct err *e);
-/* The one removed last under this name. */
-int store_volume_removed(struct store *s, const char *claim, struct store_volume *ret_volume,
-                         struct err *e);
 /* All that are not removed, in order of claim; component NULL: any. server_name and owner are ""
  * for those of nobody. */
 typedef int (*store_volume_row_fn)(void *arg, const struct store_volume *volume,

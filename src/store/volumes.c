@@ -9,14 +9,9 @@
 static int one_volume(struct store *s, enum query q, const char *what, const char *key,
                       struct store_volume *ret_volume, struct err *e)
 {
-    STMT st = sql_get(s, q, e);
-    int r;
+    STMT st = sql_one(s, q, what, key, e);
 
-    if (st == NULL)
-        return -1;
-    sql_bind(st, "s", key);
-    r = sql_step(s, st, e);
-    return r < 0 ? -1 : r == 0 ? store_nobody(what, key, e) : row_volume(st, 0, ret_volume, e);
+    return st == NULL ? -1 : row_volume(st, 0, ret_volume, e);
 }
 
 int store_volume_by_id(struct store *s, const char *id, struct store_volume *ret_volume,
@@ -51,12 +46,6 @@ int store_volume_by_claim(struct store *s, const char *claim, struct store_volum
                           struct err *e)
 {
     return one_volume(s, Q_VOLUME_BY_CLAIM, "volume", claim, ret_volume, e);
-}
-
-int store_volume_removed(struct store *s, const char *claim, struct store_volume *ret_volume,
-                         struct err *e)
-{
-    return one_volume(s, Q_VOLUME_REMOVED, "removed volume", claim, ret_volume, e);
 }
 
 int store_volumes(struct store *s, const char *component, store_volume_row_fn fn, void *arg,

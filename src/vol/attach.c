@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/fd.h"
 #include "base/inject.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -241,43 +239,39 @@ int vol_detach(const char *mountpoint, struct err *e)
     return 0;
 }
 
-/* One line of mountinfo: tell the caller if it is a mount of ours in dir. */
-static int tell(const char *line, size_t len, const char *dir, vol_mount_fn fn, void *owner,
-                struct err *e)
+struct listing {
+    const char *dir;
+    vol_mount_fn fn;
+    void *owner;
+};
+
+/* Tell the caller if it is a mount of ours in dir. */
+static int tell(void *arg, const struct mountinfo *m, const char *line, size_t len, struct err *e)
 {
-    struct mountinfo m;
+    const struct listing *l = arg;
     struct vol_mount mount;
     struct loopdev_info info;
     struct err ignored;
 
-    if (!mountinfo_parse(line, len, &m) || !str_is(m.type, "ext4") ||
-        mountinfo_below(m.mountpoint, dir) == NULL)
+    (void)line, (void)len;
+    if (!str_is(m->type, "ext4") || mountinfo_below(m->mountpoint, l->dir) == NULL)
         return 0;
     /* It may have gone since the text was read. */
-    if (loopdev_info(makedev(m.major, m.minor), &info, &ignored) <= 0 || !info.ours)
+    if (loopdev_info(makedev(m->major, m->minor), &info, &ignored) <= 0 || !info.ours)
         return 0;
     mount = (struct vol_mount){
-        .mountpoint = m.mountpoint, .image = info.image, .read_only = m.read_only};
-    return fn(owner, &mount, e);
+        .mountpoint = m->mountpoint, .image = info.image, .read_only = m->read_only};
+    return l->fn(l->owner, &mount, e) < 0 ? -1 : 0;
 }
 
 int vol_attached(const char *dir, vol_mount_fn fn, void *owner, struct err *e)
 {
-    AUTO_FREE char *text = NULL, *real = realpath(dir, NULL);
+    AUTO_FREE char *real = realpath(dir, NULL);
+    struct listing l = {.dir = real, .fn = fn, .owner = owner};
 
     if (real == NULL)
         return errno == ENOENT ? 0 : err_set_os(e, errno, "could not look up \"%s\"", dir);
-    /* Read whole before the first callback, which may change what is mounted. */
-    if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
-        return -1;
-    for (const char *line = text; *line != '\0';) {
-        size_t len = strcspn(line, "\n");
-
-        if (tell(line, len, real, fn, owner, e) < 0)
-            return -1;
-        line += len + (line[len] == '\n');
-    }
-    return 0;
+    return mnt_each(tell, &l, e);
 }
 
 int attached_open(const char *mountpoint, dev_t *ret_dev, struct err *e)

@@ -38,7 +38,8 @@ static int set_reserve(int fd, uint64_t capacity, struct err *e)
     return vol_run(&run, e);
 }
 
-int image_enlarge(int fd, const char *name, uint64_t capacity, struct err *e)
+/* Give the file of an image, attached nowhere, that capacity, checked and with its reserve. */
+static int image_enlarge(int fd, const char *name, uint64_t capacity, struct err *e)
 {
     static const char *const resize[] = {"resize2fs", "--", "/proc/self/fd/3", NULL};
     struct vol_run run = {

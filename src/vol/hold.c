@@ -11,6 +11,8 @@
 #include "base/auto.h"
 #include "base/fd.h"
 
+#include "vol-int.h"
+
 #define HOLD "hold" /* in "keep" */
 
 static int open_keep(const char *mountpoint, struct err *e)
@@ -75,23 +77,45 @@ int vol_held(const char *mountpoint, struct err *e)
     return faccessat(keep, HOLD, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int vol_bound_dirty(const char *mountpoint, uint64_t bytes, struct err *e)
+static char *bdi_file(char *at, size_t size, dev_t dev, const char *name)
+{
+    (void)snprintf(at, size, "/sys/class/bdi/%u:%u/%s", major(dev), minor(dev), name);
+    return at;
+}
+
+int dirty_bound(dev_t dev, uint64_t bytes, struct err *e)
 {
     char path[96], text[24];
-    struct stat st;
     struct err ignored;
+
+    if (fd_put(AT_FDCWD, bdi_file(path, sizeof(path), dev, "strict_limit"), "1", &ignored) < 0)
+        return fd_put(AT_FDCWD, bdi_file(path, sizeof(path), dev, "max_ratio"), "1", e) < 0 ? -1
+                                                                                            : 0;
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
+    return fd_put(AT_FDCWD, bdi_file(path, sizeof(path), dev, "max_bytes"), text, e) < 0 ? -1 : 1;
+}
+
+uint64_t dirty_free(dev_t dev)
+{
+    char path[96];
+    unsigned long long strict = 0, bytes = 0;
+    struct err ignored;
+
+    if (fd_get_u64(AT_FDCWD, bdi_file(path, sizeof(path), dev, "strict_limit"), &strict,
+                   &ignored) == 0 &&
+        strict != 0)
+        (void)fd_get_u64(AT_FDCWD, bdi_file(path, sizeof(path), dev, "max_bytes"), &bytes,
+                         &ignored);
+    (void)fd_put(AT_FDCWD, bdi_file(path, sizeof(path), dev, "strict_limit"), "0", &ignored);
+    (void)fd_put(AT_FDCWD, bdi_file(path, sizeof(path), dev, "max_ratio"), "100", &ignored);
+    return bytes;
+}
+
+int vol_bound_dirty(const char *mountpoint, uint64_t bytes, struct err *e)
+{
+    struct stat st;
 
     if (stat(mountpoint, &st) < 0)
         return err_set_os(e, errno, "could not look at \"%s\"", mountpoint);
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
-    (void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/strict_limit", major(st.st_dev),
-                   minor(st.st_dev));
-    if (fd_put(AT_FDCWD, path, "1", &ignored) == 0) {
-        (void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/max_bytes", major(st.st_dev),
-                       minor(st.st_dev));
-        return fd_put(AT_FDCWD, path, text, e) < 0 ? -1 : 1;
-    }
-    (void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/max_ratio", major(st.st_dev),
-                   minor(st.st_dev));
-    return fd_put(AT_FDCWD, path, "1", e) < 0 ? -1 : 0;
+    return dirty_bound(st.st_dev, bytes, e);
 }

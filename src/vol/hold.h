@@ -9,7 +9,7 @@
 /*
  * Hold: what is free in the volume is taken by a file of ours that has no blocks in the pool, so
  * that from the next moment on the volume cannot grow: its owner is told "no space left", can
- * delete, and what is deleted can be used again after the next hold or its end. Idempotent.
+ * delete, and use what that freed until the next hold takes it, too. Idempotent.
  */
 int vol_hold(const char *mountpoint, bool on, struct err *e);
 /* 1, 0, or -1. */

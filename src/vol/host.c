@@ -196,13 +196,6 @@ static int prepare(struct path *p, const struct vol_host *want, struct err *e)
     return 0;
 }
 
-int vol_host_make(const struct vol_host *want, struct err *e)
-{
-    AUTO_PATH struct path p = {.text = want->path, .fd = -1};
-
-    return prepare(&p, want, e);
-}
-
 int vol_host_lock_name(const char *path, char *at, struct err *e)
 {
     struct stat st;
@@ -284,8 +277,8 @@ int vol_host_attach(const struct vol_host *want, struct err *e)
 
     if (prepare(&p, want, e) < 0)
         return -1;
-    folder = place_point(want->mountpoint, e);
-    point = folder < 0 ? -1 : place_point(shown, e);
+    folder = attach_point(want->mountpoint, e);
+    point = folder < 0 ? -1 : attach_point(shown, e);
     if (point < 0)
         return -1;
     r = mnt_is_root(point, "", &dev);

@@ -21,8 +21,6 @@ struct vol_host {
  */
 int vol_host_attach(const struct vol_host *want, struct err *e);
 int vol_host_detach(const char *mountpoint, struct err *e);
-/* Only make what is missing of the path, and check it: before its lock is taken. */
-int vol_host_make(const struct vol_host *want, struct err *e);
 /* A name for the lock of what is at path, which must be there: two names of one directory give the
  * same. `at` has VOL_NAME_MAX + 1 bytes. */
 int vol_host_lock_name(const char *path, char *at, struct err *e);

@@ -154,19 +154,6 @@ int vol_exists(const struct vol_pool *p, const char *name, struct err *e)
     return image_stat(p, name, &st, e);
 }
 
-int vol_in_use(const struct vol_pool *p, const char *name, struct err *e)
-{
-    AUTO_CLOSE int fd = image_open(p, name, O_RDONLY, e);
-
-    if (fd < 0)
-        return -1;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno == EWOULDBLOCK)
-        return 1;
-    return err_set_os(e, errno, "could not look at volume \"%s\"", name);
-}
-
 int vol_used(const struct vol_pool *p, const char *name, uint64_t *ret_used, uint64_t *ret_capacity,
              struct err *e)
 {

@@ -126,8 +126,10 @@ int loopdev_take(int file, const char *image, bool read_only, struct loopdev *re
 
         if (number < 0)
             return err_set_os(e, errno, "could not get a loop device for \"%s\"", image);
-        if (take_number(number, file, image, read_only, ret_loop) == 0)
+        if (take_number(number, file, image, read_only, ret_loop) == 0) {
+            (void)dirty_free(ret_loop->dev); /* whoever had it last may have been killed first */
             return 0;
+        }
         number_of_error = errno;
         if (number_of_error != EBUSY && number_of_error != ENXIO)
             break;

@@ -109,32 +109,3 @@ int vol_clone(const struct vol_pool *p, const char *template_name, const char *i
         return -1;
     return draft_publish(p, fd, id, DRAFT_SHARED, e);
 }
-
-int vol_image_resize_copy(const struct vol_pool *p, const char *from, const char *to,
-                          uint64_t capacity, struct err *e)
-{
-    AUTO_CLOSE int fd = -1;
-    struct stat st;
-    int there = image_stat(p, to, &st, e);
-
-    if (there < 0 || image_check_capacity(to, capacity, e) < 0)
-        return -1;
-    if (there == 1)
-        return found(p, to, &st, capacity, e);
-    if (image_stat(p, from, &st, e) < 1)
-        return err_set_os(e, ENOENT, "could not look at volume \"%s\"", from);
-    if (capacity < (uint64_t)st.st_size) {
-        char wanted[16], had[16];
-
-        (void)err_set(e, ERR_INPUT, "volume \"%s\" cannot be made smaller: %s is less than %s",
-                      from, str_size(wanted, sizeof(wanted), capacity),
-                      str_size(had, sizeof(had), (uint64_t)st.st_size));
-        return err_hint(e, "ask for a capacity of at least %s", had);
-    }
-    fd = draft_clone(p, from, to, e);
-    if (fd < 0)
-        return -1;
-    if (image_enlarge(fd, from, capacity, e) < 0 || INJECT("vol.enlarged", e) < 0)
-        return err_prefix(e, "could not resize volume \"%s\"", from);
-    return draft_publish(p, fd, to, DRAFT_WRITTEN, e);
-}

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -74,41 +73,51 @@ int mnt_place(int mnt, int point, const char *path, struct err *e)
     return 0;
 }
 
-/* The device of the mount with that id; the kernel's list answers where the file system does not.
- */
-static bool device_of_mount(unsigned id, dev_t *ret_dev)
+int mnt_each(mnt_fn fn, void *arg, struct err *e)
 {
     AUTO_FREE char *text = NULL;
-    struct mountinfo m;
-    struct err e;
+    AUTO_FREE struct mountinfo *m = mem_new(sizeof(*m));
 
-    if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, &e) < 0)
-        return false;
+    if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
+        return -1;
     for (const char *line = text; *line != '\0';) {
         size_t len = strcspn(line, "\n");
+        int r = mountinfo_parse(line, len, m) ? fn(arg, m, line, len, e) : 0;
 
-        if (mountinfo_parse(line, len, &m) && m.id == id) {
-            *ret_dev = makedev(m.major, m.minor);
-            return true;
-        }
+        if (r != 0)
+            return r;
         line += len + (line[len] == '\n');
     }
-    return false;
+    return 0;
+}
+
+struct sought {
+    uint64_t id;
+    dev_t dev;
+};
+
+static int has_id(void *arg, const struct mountinfo *m, const char *line, size_t len, struct err *e)
+{
+    struct sought *s = arg;
+
+    (void)line, (void)len, (void)e;
+    s->dev = makedev(m->major, m->minor);
+    return m->id == s->id;
 }
 
 /*
  * A file system that has shut itself down (its disk failed) answers EIO even to statx, and must be
- * unmounted all the same. Its root can still be opened as a path, and such a descriptor knows its
- * mount.
+ * unmounted all the same. Its root can still be opened as a path, such a descriptor knows its
+ * mount, and the kernel's list answers where the file system does not.
  */
 static int dead_root(int dir_fd, const char *path, dev_t *ret_dev)
 {
     AUTO_CLOSE int fd =
         openat(dir_fd, *path == '\0' ? "." : path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     AUTO_FREE char *text = NULL;
+    struct sought mount;
     char fdinfo[48];
     char *line;
-    uint64_t id;
     struct err e;
 
     (void)snprintf(fdinfo, sizeof(fdinfo), "/proc/self/fdinfo/%d", fd);
@@ -116,8 +125,10 @@ static int dead_root(int dir_fd, const char *path, dev_t *ret_dev)
         (line = strstr(text, "mnt_id:")) != NULL) {
         line += strcspn(line, "0123456789\n");
         line[strspn(line, "0123456789")] = '\0';
-        if (str_u64(line, &id) && device_of_mount((unsigned)id, ret_dev))
+        if (str_u64(line, &mount.id) && mnt_each(has_id, &mount, &e) == 1) {
+            *ret_dev = mount.dev;
             return 1;
+        }
     }
     errno = EIO;
     return -1;
@@ -134,44 +145,30 @@ int mnt_is_root(int dir_fd, const char *path, dev_t *ret_dev)
     return (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
-struct mount_line {
-    char *text; /* owned */
-    const char *at;
-    size_t len;
+/* A file system may be mounted at many places, but has one set of options. */
+struct option {
+    dev_t dev;
+    const char *name;
+    char *at;
+    size_t size;
 };
 
-/* A line of the kernel's list that shows the file system on dev: it may be mounted at many places,
- * but has one set of options. 1, 0, or -1. */
-static int find_line(dev_t dev, struct mount_line *ret_line, struct err *e)
+static int take_option(void *arg, const struct mountinfo *m, const char *line, size_t len,
+                       struct err *e)
 {
-    AUTO_FREE char *text = NULL;
-    AUTO_FREE struct mountinfo *m = mem_new(sizeof(*m));
+    const struct option *o = arg;
 
-    if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
-        return -1;
-    for (const char *line = text; *line != '\0';) {
-        size_t len = strcspn(line, "\n");
-
-        if (mountinfo_parse(line, len, m) && makedev(m->major, m->minor) == dev) {
-            *ret_line = (struct mount_line){.at = line, .len = len, .text = take_ptr(text)};
-            return 1;
-        }
-        line += len + (line[len] == '\n');
-    }
-    return 0;
+    (void)e;
+    return makedev(m->major, m->minor) == o->dev &&
+           mountinfo_option(line, len, o->name, o->at, o->size);
 }
 
 int mnt_option(dev_t dev, const char *option, char *at, size_t size, struct err *e)
 {
-    struct mount_line line;
-    int r = find_line(dev, &line, e);
+    struct option o = {.dev = dev, .name = option, .at = at, .size = size};
 
     at[0] = '\0';
-    if (r <= 0)
-        return r;
-    r = mountinfo_option(line.at, line.len, option, at, size) ? 1 : 0;
-    free(line.text);
-    return r;
+    return mnt_each(take_option, &o, e);
 }
 
 int mnt_is_broken(dev_t dev, bool read_only, struct err *e)
@@ -179,29 +176,36 @@ int mnt_is_broken(dev_t dev, bool read_only, struct err *e)
     /* The last one is how kernels before 6.15 say the second. */
     static const char *const signs[] = {"shutdown", "emergency_ro", "ro"};
     size_t n = sizeof(signs) / sizeof(signs[0]) - (read_only ? 1 : 0);
-    struct mount_line line;
     char value[16];
-    int r = find_line(dev, &line, e);
 
-    if (r <= 0)
-        return r;
-    r = 0;
-    for (size_t i = 0; i < n; i++)
-        if (mountinfo_option(line.at, line.len, signs[i], value, sizeof(value)))
-            r = 1;
-    free(line.text);
-    return r;
+    for (size_t i = 0; i < n; i++) {
+        int r = mnt_option(dev, signs[i], value, sizeof(value), e);
+
+        if (r != 0)
+            return r;
+    }
+    return 0;
 }
 
 int mnt_undo(const char *path, dev_t dev, const char *what, struct err *e)
 {
     struct loopdev_backing backing;
+    struct err ignored;
+    uint64_t bound;
 
     loopdev_backing(dev, &backing);
     if (INJECT("vol.unmounting", e) < 0)
         return -1;
+    /* Before: after it the device may be a stranger's already. Killed in between, it is bound again
+     * when it is next attached. */
+    bound = dirty_free(dev);
     /* Not lazily: a mount that is out of sight but alive would let its image be attached twice. */
     if (umount2(path, UMOUNT_NOFOLLOW) < 0) {
+        int number = errno;
+
+        if (bound != 0)
+            (void)dirty_bound(dev, bound, &ignored);
+        errno = number;
         if (errno == EBUSY)
             return err_set(e, ERR_BUSY, "could not unmount %s: a process still uses it", what);
         return err_set_os(e, errno, "could not unmount %s", what);

@@ -48,8 +48,6 @@ int place_identity(int dir_fd, const struct vol_place_spec *spec, const char *pa
 
 /* ---- place-mount.c: directories shown elsewhere ---- */
 
-/* The directory to mount on, made 0711 if need be. O_PATH. */
-int place_point(const char *path, struct err *e);
 /* A mount, which is nowhere yet, of the directory and no mount in it. namespace: of the id map, -1:
  * none. */
 int place_mount(int dir_fd, unsigned attributes, int namespace, const char *what, struct err *e);

@@ -2,11 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -17,20 +15,6 @@
 
 #include "mountinfo.h"
 #include "place-int.h"
-
-int place_point(const char *path, struct err *e)
-{
-    int fd;
-
-    if (mkdir(path, 0711) == 0)
-        (void)chmod(path, 0711); /* whatever the umask took away */
-    else if (errno != EEXIST)
-        return err_set_os(e, errno, "could not make the mountpoint \"%s\"", path);
-    fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return err_set_os(e, errno, "could not open the mountpoint \"%s\"", path);
-    return fd;
-}
 
 int place_mount(int dir_fd, unsigned attributes, int namespace, const char *what, struct err *e)
 {
@@ -72,36 +56,17 @@ static const char *last(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
-typedef bool (*line_fn)(const struct mountinfo *m, void *arg);
-
-/* 1 as soon as found() says so of a mount in this namespace, 0, or -1. */
-static int find_mount(line_fn found, void *arg, struct err *e)
-{
-    AUTO_FREE char *text = NULL;
-    AUTO_FREE struct mountinfo *m = mem_new(sizeof(*m));
-
-    if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
-        return -1;
-    for (const char *line = text; *line != '\0';) {
-        size_t len = strcspn(line, "\n");
-
-        if (mountinfo_parse(line, len, m) && found(m, arg))
-            return 1;
-        line += len + (line[len] == '\n');
-    }
-    return 0;
-}
-
 struct wanted {
     const struct stat *dir;
     const char *name;
 };
 
-static bool shows(const struct mountinfo *m, void *arg)
+static int shows(void *arg, const struct mountinfo *m, const char *line, size_t len, struct err *e)
 {
     const struct wanted *w = arg;
     struct stat st;
 
+    (void)line, (void)len, (void)e;
     return str_is(last(m->root), w->name) &&
            fstatat(AT_FDCWD, m->mountpoint, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 &&
            st.st_dev == w->dir->st_dev && st.st_ino == w->dir->st_ino;
@@ -111,7 +76,7 @@ int place_mounted(const struct stat *dir, const char *name, struct err *e)
 {
     struct wanted w = {.dir = dir, .name = name};
 
-    return find_mount(shows, &w, e);
+    return mnt_each(shows, &w, e);
 }
 
 struct root {
@@ -119,14 +84,16 @@ struct root {
     char *at;
 };
 
-static bool is_volume(const struct mountinfo *m, void *arg)
+static int is_volume(void *arg, const struct mountinfo *m, const char *line, size_t len,
+                     struct err *e)
 {
     const struct root *root = arg;
     const char *name = last(m->root);
     size_t before = strlen(m->root) - strlen(name); /* with the slash */
 
+    (void)line, (void)len, (void)e;
     if (m->id != root->mount || !vol_name_ok(name))
-        return false;
+        return 0;
     return before > sizeof("/" TREE_VOLUMES) - 1 &&
            strncmp(m->root + before - sizeof("/" TREE_VOLUMES), "/" TREE_VOLUMES "/",
                    sizeof("/" TREE_VOLUMES)) == 0 &&
@@ -147,7 +114,7 @@ int place_mount_name(int fd, char at[VOL_NAME_MAX + 1], struct err *e)
         return err_set(e, ERR_OS, "could not learn what is mounted");
     line += strcspn(line, "0123456789\n");
     line[strspn(line, "0123456789")] = '\0';
-    return str_u64(line, &root.mount) ? find_mount(is_volume, &root, e) : 0;
+    return str_u64(line, &root.mount) ? mnt_each(is_volume, &root, e) : 0;
 }
 
 int place_unmount(const char *path, const char *what, struct err *e)

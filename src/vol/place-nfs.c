@@ -102,7 +102,7 @@ static int make_point(const struct vol_place_spec *spec, struct err *e)
         if (mkdir(folder, 0700) < 0 && errno != EEXIST)
             return err_set_os(e, errno, "could not make the directory \"%s\"", folder);
     }
-    return place_point(spec->mountpoint, e);
+    return attach_point(spec->mountpoint, e);
 }
 
 static int open_mounted(const struct vol_place_spec *spec, const char *source, bool *ret_new,

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -198,13 +197,6 @@ int vol_place_used(const struct vol_place *p, const char *id, uint64_t *ret_used
                    uint64_t *ret_capacity, struct err *e)
 {
     return p->ops->used(p, id, ret_used, ret_capacity, e);
-}
-
-int vol_place_usage(const struct vol_place *p, const char *mountpoint, struct vol_space *ret,
-                    struct err *e)
-{
-    (void)p;
-    return vol_usage(mountpoint, ret, e);
 }
 
 int vol_place_list(const struct vol_place *p, vol_image_fn fn, void *owner, struct err *e)

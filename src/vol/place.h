@@ -73,18 +73,6 @@ int vol_place_destroy(const struct vol_place *p, const char *id, struct err *e);
 int vol_place_attach(const struct vol_place *p, const struct vol_attach *want, struct err *e);
 int vol_place_detach(const struct vol_place *p, const char *mountpoint, struct err *e);
 
-struct vol_place_mount {
-    const char *mountpoint;        /* borrowed, for the call; absolute */
-    const char *id;                /* by which it was attached; "" of a static volume */
-    const struct vol_place *place; /* whose it is; NULL: static, or of a place that is not given */
-    bool is_static, read_only;     /* is_static: vol_host_detach() is for it */
-};
-typedef int (*vol_place_mount_fn)(void *owner, const struct vol_place_mount *mount, struct err *e);
-/* Every mount of ours directly under dir, of any driver and static ones. The callback may detach
- * it: an image of a place that is not given by vol_detach(). */
-int vol_place_attached(const struct vol_place *const *places, size_t n, const char *dir,
-                       vol_place_mount_fn fn, void *owner, struct err *e);
-
 struct vol_shot {
     uint64_t extents; /* that had to be shared; 0 where files were copied */
     uint64_t took_us;
@@ -116,9 +104,6 @@ int vol_place_grow(const struct vol_place *p, const char *id, uint64_t capacity,
 /* Bytes of the place it accounts for, and its capacity (0: a directory without quotas). */
 int vol_place_used(const struct vol_place *p, const char *id, uint64_t *ret_used,
                    uint64_t *ret_capacity, struct err *e);
-/* How full an attached volume is, for its owner. */
-int vol_place_usage(const struct vol_place *p, const char *mountpoint, struct vol_space *ret,
-                    struct err *e);
 /* Every volume, template and snapshot of the place. Of directories neither capacity nor use is
  * given: counting takes long. */
 int vol_place_list(const struct vol_place *p, vol_image_fn fn, void *owner, struct err *e);

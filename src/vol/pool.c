@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -31,7 +29,6 @@
 #define IMAGES   "images"
 #define POOLFILE "pool.xfs"
 #define MKFS_MS  600000
-#define GROW_MS  600000
 
 /* Can files here share blocks? Asked by doing it: no list of file systems stays true. */
 static bool clones(int dir_fd)
@@ -310,55 +307,5 @@ int vol_pool_room(const struct vol_pool *p, struct vol_space *ret_space, struct 
                                     .free = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize,
                                     .inodes = fs.f_files,
                                     .inodes_free = fs.f_ffree};
-    return 0;
-}
-
-/* Tell the loop device that its file has grown, then XFS that its device has. */
-static int grow_mounted(const struct vol_pool *p, struct err *e)
-{
-    AUTO_FREE char *images = mem_printf("%s/%s", p->dir, IMAGES);
-    const char *argv[] = {"xfs_growfs", "-d", "--", images, NULL};
-    struct vol_run run = {.package = "xfsprogs", .argv = argv, .fd = -1, .deadline_ms = GROW_MS};
-    AUTO_CLOSE int loop = -1;
-    dev_t dev;
-
-    if (mnt_is_root(p->images_fd, "", &dev) != 1)
-        return err_set(e, ERR_INTERNAL, "it is not mounted");
-    if (verify_mount(p->dir_fd, p->dir, dev, e) < 0)
-        return -1;
-    loop = loopdev_open(dev, e);
-    if (loop < 0)
-        return -1;
-    if (ioctl(loop, LOOP_SET_CAPACITY, 0) < 0)
-        return err_set_os(e, errno, "could not enlarge its loop device");
-    if (INJECT("vol.pool.grown", e) < 0)
-        return -1;
-    return vol_run(&run, e);
-}
-
-int vol_pool_grow(const struct vol_pool *p, uint64_t size, struct err *e)
-{
-    AUTO_CLOSE int file = -1;
-    struct stat st;
-
-    if (p->how != VOL_XFS) {
-        (void)err_set(e, ERR_INPUT, "the pool \"%s\" has no pool file to enlarge", p->dir);
-        return err_hint(e, "it is as large as the file system it is on");
-    }
-    size -= size % VOL_BLOCK;
-    file = openat(p->dir_fd, POOLFILE, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    if (file < 0 || fstat(file, &st) < 0)
-        return err_set_os(e, errno, "could not open the pool file of \"%s\"", p->dir);
-    if (size > (uint64_t)st.st_size && fallocate(file, 0, 0, (off_t)size) < 0) {
-        int number = errno;
-
-        /* The part that was allocated goes back; nothing uses it before the device is told. */
-        (void)!ftruncate(file, st.st_size);
-        return err_set_os(e, number, "could not enlarge the pool \"%s\"", p->dir);
-    }
-    if (fsync(file) < 0)
-        return err_set_os(e, errno, "could not sync the pool file of \"%s\"", p->dir);
-    if (INJECT("vol.pool.enlarged", e) < 0 || grow_mounted(p, e) < 0)
-        return err_prefix(e, "could not enlarge the pool \"%s\"", p->dir);
     return 0;
 }

@@ -2,19 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/fd.h"
 #include "base/inject.h"
-#include "base/str.h"
 
-#include "mountinfo.h"
 #include "vol-int.h"
 
 static int place_view(const struct vol_shared *want, int point, struct err *e)
@@ -68,39 +63,36 @@ int vol_shared_attach(const struct vol_pool *p, const struct vol_shared *want, s
     return r != 0 ? (r < 0 ? -1 : 0) : place_view(want, point, e);
 }
 
-/* How many mounts of the device there are in this mount namespace. */
-static int count_mounts(dev_t dev, struct err *e)
+/* In this mount namespace. */
+struct mounts {
+    dev_t dev;
+    unsigned n;
+};
+
+static int count(void *arg, const struct mountinfo *m, const char *line, size_t len, struct err *e)
 {
-    AUTO_FREE char *text = NULL;
-    int n = 0;
+    struct mounts *of = arg;
 
-    if (fd_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
-        return -1;
-    for (const char *line = text; *line != '\0';) {
-        size_t len = strcspn(line, "\n");
-        struct mountinfo m;
-
-        if (mountinfo_parse(line, len, &m) && makedev(m.major, m.minor) == dev)
-            n++;
-        line += len + (line[len] == '\n');
-    }
-    return n;
+    (void)line, (void)len, (void)e;
+    of->n += makedev(m->major, m->minor) == of->dev;
+    return 0;
 }
 
 int vol_shared_detach(const char *mountpoint, const char *base, struct err *e)
 {
-    dev_t dev;
-    int r = mnt_is_root(AT_FDCWD, mountpoint, &dev);
+    struct mounts of = {0};
+    int r = mnt_is_root(AT_FDCWD, mountpoint, &of.dev);
 
     if (r == 1 && umount2(mountpoint, UMOUNT_NOFOLLOW) < 0)
         return err_set_os(e, errno, "could not unmount \"%s\"", mountpoint);
     if (rmdir(mountpoint) < 0 && errno != ENOENT)
         return err_set_os(e, errno, "could not remove the mountpoint \"%s\"", mountpoint);
-    if (mnt_is_root(AT_FDCWD, base, &dev) != 1)
+    if (mnt_is_root(AT_FDCWD, base, &of.dev) != 1)
         return 0;
-    r = count_mounts(dev, e);
-    if (r != 1)
-        return r < 0 ? -1 : 0;
+    if (mnt_each(count, &of, e) < 0)
+        return -1;
+    if (of.n != 1)
+        return 0;
     /* a pod that has just ended can hold the device a moment longer: then the next one finds it */
     return vol_detach(base, e) < 0 && e->kind != ERR_BUSY ? -1 : 0;
 }

@@ -10,7 +10,6 @@
 #include "base/auto.h"
 #include "base/inject.h"
 
-#include "ext4.h"
 #include "vol-int.h"
 
 /* XFS knows the number; others have to count. Best effort: it is a figure for the operator. */
@@ -117,25 +116,5 @@ int vol_copy_image(const struct vol_pool *from, const struct vol_pool *to, const
         return -1;
     if (sealed)
         image_set_immutable(target, true);
-    return 0;
-}
-
-int vol_image_space(const struct vol_pool *p, const char *id, struct vol_space *ret, struct err *e)
-{
-    AUTO_CLOSE int fd = image_open(p, id, O_RDONLY, e);
-    struct ext4_super s;
-    uint64_t kept;
-
-    if (fd < 0 || ext4_super_read(fd, id, &s, e) < 0)
-        return -1;
-    /* What a mounted ext4 keeps for its own bookkeeping on top of root's: so that asleep and awake
-     * the figure is the same. */
-    kept = s.reserved + (s.blocks / 50 < 4096 ? s.blocks / 50 : 4096);
-    *ret = (struct vol_space){
-        .total = (s.blocks - s.overhead) * s.block_size,
-        .free = s.free < kept ? 0 : (s.free - kept) * s.block_size,
-        .inodes = s.inodes,
-        .inodes_free = s.inodes_free,
-    };
     return 0;
 }

@@ -95,7 +95,7 @@ int tree_attach(const struct vol_place *p, const struct vol_attach *want, struct
     volume = open_volume(p, want, &st, e);
     if (volume < 0)
         return -1;
-    point = place_point(want->mountpoint, e);
+    point = attach_point(want->mountpoint, e);
     if (point < 0)
         return -1;
     r = mnt_is_root(point, "", &dev);

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "mountinfo.h"
 #include "vol.h"
 
 #define VOL_BLOCK 4096 /* of ext4, of XFS' sectors and of both loops: direct I/O wants one size */
@@ -61,13 +62,18 @@ int mnt_place(int mnt, int point, const char *path, struct err *e);
 /* 1 when path (below dir_fd, or dir_fd itself when "") is the root of a mount, 0, or -1 with errno
  * set. *ret_dev is the device of what is there. */
 int mnt_is_root(int dir_fd, const char *path, dev_t *ret_dev);
+/* Each mount of this namespace and its line in the kernel's list. > 0 or < 0 ends the walk and is
+ * returned. The list is read whole before: what is mounted may be changed meanwhile. */
+typedef int (*mnt_fn)(void *arg, const struct mountinfo *m, const char *line, size_t len,
+                      struct err *e);
+int mnt_each(mnt_fn fn, void *arg, struct err *e);
 /* The value of an option of the file system on dev, as /proc/self/mountinfo has it. 1; 0 when it is
  * not set or dev is not mounted (at is "" then); or -1. */
 int mnt_option(dev_t dev, const char *option, char *at, size_t size, struct err *e);
 /* 1 when the file system on dev, mounted read_only or not, has given up: its disk failed, or it
  * found itself damaged. 0, or -1. */
 int mnt_is_broken(dev_t dev, bool read_only, struct err *e);
-/* Unmount path, which came from the loop device dev, and see the device gone. */
+/* Unmount path, which came from the loop device dev, and see the device gone and without bounds. */
 int mnt_undo(const char *path, dev_t dev, const char *what, struct err *e);
 
 /* ---- attach.c ---- */
@@ -76,6 +82,13 @@ int mnt_undo(const char *path, dev_t dev, const char *what, struct err *e);
 int attach_point(const char *path, struct err *e);
 /* Give a mount that is nowhere yet the ids of want. */
 int attach_idmap(int mnt, const struct vol_attach *want, struct err *e);
+
+/* ---- hold.c ---- */
+
+/* The device goes back to what any has: whoever gets it next is not ours. Returns the bytes that
+ * vol_bound_dirty() had set, 0 if none. */
+uint64_t dirty_free(dev_t dev);
+int dirty_bound(dev_t dev, uint64_t bytes, struct err *e);
 
 /* ---- idmap.c ---- */
 
@@ -139,8 +152,6 @@ int replace_mark_copy(int from, int to, const char *name, struct err *e);
 
 /* ---- grow.c ---- */
 
-/* Give the file of an image, attached nowhere, that capacity, checked and with its reserve. */
-int image_enlarge(int fd, const char *name, uint64_t capacity, struct err *e);
 /* What a killed vol_grow() may have left. */
 int grow_forget(const struct vol_pool *p, const char *id, struct err *e);
 

@@ -66,17 +66,12 @@ void vol_pool_done(struct vol_pool *p);
  * is why this takes the directory: vol_pool_done first. Not mounted is success. */
 int vol_pool_close(const char *dir, struct err *e);
 int vol_pool_room(const struct vol_pool *p, struct vol_space *ret_space, struct err *e);
-/* Make the pool file (VOL_XFS only) at least size bytes long, online. Never shrinks. */
-int vol_pool_grow(const struct vol_pool *p, uint64_t size, struct err *e);
 
 /* ---- images ---- */
 
 /* An empty image of that capacity with "pod" and "keep" in it. One of the same capacity that is
  * already there is success; of another, ERR_EXISTS. */
 int vol_image_make(const struct vol_pool *p, const char *name, uint64_t capacity, struct err *e);
-/* Template from, with room for capacity, as to (unsealed). Smaller than from is ERR_INPUT. */
-int vol_image_resize_copy(const struct vol_pool *p, const char *from, const char *to,
-                          uint64_t capacity, struct err *e);
 /* Volume id, sharing the blocks of a sealed template. Durable on return. Already there is success.
  */
 int vol_clone(const struct vol_pool *p, const char *template_name, const char *id, struct err *e);
@@ -87,8 +82,6 @@ int vol_destroy(const struct vol_pool *p, const char *name, struct err *e);
 
 /* 1, 0, or -1. */
 int vol_exists(const struct vol_pool *p, const char *name, struct err *e);
-/* 1 while a loop device holds it, wherever that is mounted; 0; or -1. */
-int vol_in_use(const struct vol_pool *p, const char *name, struct err *e);
 /* Bytes of the pool it accounts for (blocks shared with a template are counted in both). */
 int vol_used(const struct vol_pool *p, const char *name, uint64_t *ret_used, uint64_t *ret_capacity,
              struct err *e);
@@ -118,8 +111,6 @@ int vol_grow(const struct vol_pool *p, const char *id, uint64_t capacity, struct
 /* The same while it is attached; ERR_BUSY when this kernel does not let us. */
 int vol_grow_attached(const struct vol_pool *p, const char *id, uint64_t capacity,
                       const char *mountpoint, struct err *e);
-/* Bytes in use in an image that is not attached, by its superblock. */
-int vol_image_space(const struct vol_pool *p, const char *id, struct vol_space *ret, struct err *e);
 /* The raw blocks of image id of one pool as image id of another, holes kept. See vol_place_copy. */
 int vol_copy_image(const struct vol_pool *from, const struct vol_pool *to, const char *id,
                    struct err *e);
@@ -180,8 +171,8 @@ struct vol_attach {
 int vol_attach(const struct vol_pool *p, const struct vol_attach *want, struct err *e);
 /*
  * Unmount, see the loop device gone, remove the mountpoint. Not mounted is success. ERR_BUSY while
- * a process or a pod's own mount namespace holds it; what of the latter remains shows in
- * vol_in_use(), and ends with that namespace.
+ * a process or a pod's own mount namespace holds it; what of the latter remains keeps the image
+ * ERR_BUSY, and ends with that namespace.
  */
 int vol_detach(const char *mountpoint, struct err *e);
 

@@ -92,7 +92,7 @@ def test_a_postmaster_that_does_not_stop_is_put_to_sleep_all_the_same(new_hub):
     password = hub.add("alice")
     with hub.connect("alice", password) as c:
         c.execute("create table kept as select 7 as n")
-        c.execute("copy (select 1) to program 'kill -STOP 2'")
+        c.execute("copy (select 1) to program 'cat >/dev/null; kill -STOP 2'")
     hub.dorm("server", "stop", "alice")
     assert hub.state_of("alice") == "asleep"
     assert "falling asleep -> being forced" in hub.log

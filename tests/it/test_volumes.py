@@ -115,7 +115,12 @@ def test_the_hub_file_makes_volumes_grow_and_never_shrink(new_hub):
         assert count(c, "t") == 100
         assert size_of(c, "~") > before + 50 * MIB
     hub.write_conf("server: {claim: {capacity: 128Mi}}")
-    assert "never shrinks" in hub.dorm("reload").stderr
+    for _ in range(2):
+        assert "never shrinks to 128Mi" in hub.dorm("reload", "--dry-run").stderr
+    assert "never shrinks to 128Mi" in hub.dorm("reload").stderr
+    assert "never shrinks" not in hub.dorm("reload").stderr, "nothing changed since: nothing to say"
+    hub.write_conf("server: {claim: {capacity: 160Mi}}")
+    assert "never shrinks to 160Mi" in hub.dorm("reload").stderr
     assert volume(hub, "postgres-alice")["capacity"] == "192Mi"
 
 
@@ -165,6 +170,48 @@ def test_a_reset_gives_a_new_server_and_is_undone(module_hub, user):
     module_hub.dorm("undo", undo_number(done))
     with module_hub.connect(name, password) as c:
         assert count(c, "work") == 100
+
+
+@pytest.mark.parametrize("deed", ["reset", "restore", "delete"])
+def test_who_comes_in_after_the_administrator_hears_the_line_that_undoes_it(module_hub, deed):
+    name, password = f"after-{deed}", module_hub.add(f"after-{deed}")
+    with module_hub.connect(name, password) as c:
+        put(c, "kept")
+        module_hub.dorm("snapshot", "create", name, "--label", "a")
+        put(c, "work")
+    words = {"reset": ["server", "reset", name], "restore": ["snapshot", "restore", name, "a"],
+             "delete": ["volume", "delete", f"postgres-{name}"]}[deed]
+    number = undo_number(module_hub.dorm(*words, "--yes"))
+    heard = greeting(module_hub, name, password)
+    assert re.search(rf"NOTICE: .* by the administrator; undo, until [-\d]+ [:\d]+ UTC: dorm undo {number}\n", heard), heard
+    assert "NOTICE" not in greeting(module_hub, name, password), "once"
+    module_hub.dorm("undo", number)
+    with module_hub.connect(name, password) as c:
+        assert count(c, "work") == 100
+
+
+def greeting(hub, name, password):
+    """What psql says before anything is asked."""
+    done = subprocess.run(["psql", hub.conninfo(name, password), "-XAtc", "select 42"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.stdout == "42\n", done.stderr
+    return done.stderr
+
+
+def test_psql_of_a_server_beside_is_its_owners(module_hub, user):
+    name, password = user
+    with module_hub.connect(name, password) as c:
+        put(c, "kept")
+        module_hub.dorm("snapshot", "create", name, "--label", "friday")
+        put(c, "later")
+    module_hub.dorm("snapshot", "restore", name, "friday", "--beside")
+    beside = f"{name}-friday"
+    question = ["-XAtwc", "select current_user, count(*), to_regclass('later') is null from kept"]
+    for typed in (beside, f"{name}~{beside}"):
+        assert module_hub.dorm("server", "psql", typed, *question).stdout == f"{name}|100|t\n"
+    assert module_hub.dorm("server", "psql", name, *question).stdout == f"{name}|100|f\n"
+    assert "nobody-friday" in module_hub.dorm("server", "psql", "nobody-friday", check=False).stderr
+    module_hub.dorm("server", "remove", beside, "--yes")
 
 
 def test_a_reset_of_a_new_server_says_so(module_hub, user):
@@ -282,6 +329,7 @@ def test_a_class_is_fixed_and_a_volume_moves_and_moves_back(new_hub):
         put(c, "t")
     hub.write_conf(hub.conf.replace("capacity: 128Mi", "capacity: 128Mi, class: other"))
     assert "fixed" in hub.dorm("reload").stderr
+    assert "fixed" not in hub.dorm("reload").stderr
     done = hub.dorm("volume", "move", "postgres-alice", "--to", "other")
     assert volume(hub, "postgres-alice")["class"] == "other"
     with hub.connect("alice", password) as c:

@@ -1,5 +1,6 @@
 """G3-08. A clone is the template, whole, for ever; and nobody's writing reaches anybody else's blocks."""
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -7,6 +8,8 @@ import time
 
 import psycopg
 import pytest
+
+from hub import wait_until
 
 CLONES = int(os.environ.get("DORM_TRIAL_CLONES", "24"))
 
@@ -87,6 +90,12 @@ def test_clones_share_nothing_that_is_written(new_hub, trial):
     assert changed == {mine}, f"one user wrote, and these changed: {changed}"
 
 
+def who(hub, login, password):
+    """The user that one is, or None while nobody gets in."""
+    with contextlib.suppress(psycopg.OperationalError), hub.connect(login, password) as c:
+        return c.execute("select current_user").fetchone()[0]
+
+
 @pytest.mark.trial("G3-08")
 def test_no_room_for_a_clone(new_hub, trial):
     """Whole or absent, where the pool ends in the middle of it; and it is made later, when there is room."""
@@ -107,14 +116,6 @@ def test_no_room_for_a_clone(new_hub, trial):
     except psycopg.OperationalError as problem:
         refused = str(problem)
     filler.unlink()
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with hub.connect("second", password) as c:
-                assert c.execute("select current_user").fetchone() == ("second",)
-            break
-        except psycopg.OperationalError as problem:
-            assert time.monotonic() < deadline, f"still not: {problem}"
-            time.sleep(0.2)
+    wait_until(lambda: who(hub, "second", password) == "second", "the second one gets in")
     trial.figure("refused" if refused else "made", "a first wake in a pool that is full; made when it was not")
     assert refused is None or any(word in refused.lower() for word in ("full", "space", "room")), refused

@@ -131,10 +131,8 @@ def test_pool_full(new_hub, trial, how):
     began = time.monotonic()
     greedy = Greedy(hub, alice)
     getattr(greedy, how)()
-    then = time.monotonic()
-    while time.monotonic() < then + 3:  # what the kernel still holds back is written meanwhile
-        assert history.is_alive()
-        time.sleep(0.1)
+    enough = len(history.acked) + 150  # what the kernel still holds back is written meanwhile
+    wait_until(lambda: len(history.acked) >= enough, "the neighbour has gone on")
     unhurt(hub, trial, bob, history, began)
     trial.figure(afterwards(hub, alice), "the greedy one, afterwards")
     hub.dorm("server", "stop", "bob")
@@ -186,9 +184,7 @@ def host_full(hub, trial, disk, operator):
     bob, history = writer(hub)
     began = time.monotonic()
     operator.start()
-    while os.statvfs(disk.mnt).f_bavail > 16:
-        assert operator.is_alive()
-        time.sleep(0.01)
+    wait_until(lambda: os.statvfs(disk.mnt).f_bavail <= 16, "the host's disk is full")
     full = time.monotonic()
     with hub.connect("bob", bob) as c:  # grows by 100 MB that the pool had promised
         c.execute("create table t as select g, repeat(md5(g::text), 8) from generate_series(1, 300000) g")

@@ -2,7 +2,7 @@
  */
 #pragma once
 
-#include "t.h"
+#include "t_err.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,21 +21,6 @@
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static char scratch[] = "/tmp/dormouse-backup.XXXXXX", target[64];
-static struct err e;
-
-#define T_DO(call)                                                                      \
-    do {                                                                                \
-        if ((call) < 0) {                                                               \
-            t_failures++;                                                               \
-            printf("# %s:%d: %s: %s (%s)\n", __FILE__, __LINE__, #call, e.msg, e.hint); \
-        }                                                                               \
-    } while (0)
-#define T_REFUSED(call, want)     \
-    do {                          \
-        memset(&e, 0, sizeof(e)); \
-        T_EQ((call), -1);         \
-        T_EQ(e.kind, (want));     \
-    } while (0)
 
 static inline void target_new(void)
 {

@@ -65,6 +65,34 @@ static void an_answer_that_breaks_off_is_a_failure(void)
     answers_done(answers, 1);
 }
 
+static void one_value_of_an_answer_is_taken(void)
+{
+    static const char *const state_row[] = {"state", "owner"}, *const row[] = {"owner", "alice"};
+    static const char *const later[] = {"owner", "bob"};
+    const char *argv[] = {"--state", state, "server", "psql", "x"};
+    struct call_words w = {.at = {"server show"}, .n = 1};
+    AUTO_FREE char *owner = NULL, *none = NULL;
+    struct buf answers[4];
+    struct cli c;
+    pid_t pid;
+
+    ANSWER(&answers[0], IPC_ROW, state_row, (size_t)2);
+    ANSWER(&answers[1], IPC_ROW, row, (size_t)2);
+    ANSWER(&answers[2], IPC_ROW, later, (size_t)2);
+    ANSWER(&answers[3], IPC_DONE);
+    T_EQ(cli_parse(&c, 5, argv, &e), 0);
+    call_words_add(&w, "name", "x");
+    pid = stand_in("server show|name|x", answers, 4);
+    T_EQ(call_value(&c, &w, "owner", &owner, &e), 0);
+    T_STR(owner, "alice");
+    served(pid);
+    pid = stand_in("server show|name|x", answers, 4);
+    T_EQ(call_value(&c, &w, "class", &none, &e), 0);
+    T_STR(none, "");
+    served(pid);
+    answers_done(answers, 4);
+}
+
 static void what_is_no_answer_is_refused(void)
 {
     struct buf answers[1];
@@ -198,6 +226,7 @@ int main(void)
     T_RUN(arguments_and_options_become_keys);
     T_RUN(a_failure_keeps_its_kind_and_hint);
     T_RUN(an_answer_that_breaks_off_is_a_failure);
+    T_RUN(one_value_of_an_answer_is_taken);
     T_RUN(what_is_no_answer_is_refused);
     T_RUN(going_down_succeeds_when_dormd_is_gone_not_before);
     T_RUN(nobody_there_says_how_to_start);

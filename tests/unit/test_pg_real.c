@@ -1,177 +1,20 @@
 /* A real PostgreSQL, at its real paths, in a mount namespace of our own: template, naming, crashes.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stddef.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "t_pg.h"
 
-#include "base/auto.h"
-#include "base/clock.h"
-#include "base/fd.h"
-#include "pg/pg.h"
-#include "t.h"
-
-#define NOBODY  65534
-#define PATIENT 60000
-
-static struct pg_install installed;
-static struct pg_server server = {
-    .install = &installed, .memory = 512u << 20, .capacity = 1u << 30};
-static pid_t postmaster;
 static const char auto_conf[] = PG_DATA "/" PG_AUTO_CONF;
 
-static uint64_t soon(void)
-{
-    return clock_ms() + PATIENT;
-}
-
-static int dial(void *of, struct err *e)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = PG_SOCKET};
-    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    (void)of;
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
-        return err_set_os(e, errno, "could not connect");
-    return take_fd(&fd);
-}
-static const struct pg_dial way = {dial, NULL};
-
-static bool put(const char *path, const char *text, uid_t owner)
-{
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    struct err e;
-
-    return fd >= 0 && fd_write_all(fd, text, strlen(text), &e) == 0 &&
-           fchown(fd, owner, owner) == 0;
-}
-
-static bool folder(const char *path)
-{
-    return mkdir(path, 0755) == 0 && chown(path, NOBODY, NOBODY) == 0;
-}
-
-/* /etc, /run and /var/lib of our own, with only what the sandbox would have. */
-static const char *make_places(void)
-{
-    static const char *const keep[] = {"/etc/ld.so.cache", "/etc/nsswitch.conf"};
-    char *text[2] = {NULL, NULL};
-    int len[2];
-    struct err e;
-
-    for (int i = 0; i < 2; i++)
-        len[i] = fd_read_file(AT_FDCWD, keep[i], 4 << 20, &text[i], &e);
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("tmpfs", "/etc", "tmpfs", 0, NULL) < 0 ||
-        mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 ||
-        mount("tmpfs", "/var/lib", "tmpfs", 0, "mode=755") < 0)
-        return "no mount namespace of our own";
-    for (int i = 0; i < 2; i++) {
-        if (len[i] >= 0 &&
-            fd_write_file(AT_FDCWD, keep[i], 0644, 0, 0, text[i], (size_t)len[i], &e) < 0)
-            return "the files of /etc cannot be written";
-        free(text[i]);
-    }
-    if (!put("/etc/passwd", "user:x:65534:65534::/:/bin/sh\n", 0) || mkdir("/etc/dorm", 0755) < 0 ||
-        !folder("/run/dorm") || !folder(PG_SOCKET_DIR) || !folder(PG_VOLUME))
-        return "the directories of a sandbox cannot be made";
-    return NULL;
-}
-
-static pid_t run(const struct pg_words *argv, const char *log)
-{
-    struct pg_words env = {0};
-    pid_t pid;
-
-    pg_server_env(&installed, &env);
-    pid = fork();
-    if (pid == 0) {
-        int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-        if (out < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || setgroups(0, NULL) < 0 ||
-            setgid(NOBODY) < 0 || setuid(NOBODY) < 0 || chdir("/") < 0)
-            _exit(126);
-        (void)execve(argv->at[0], argv->at, env.at);
-        _exit(127);
-    }
-    pg_words_done(&env);
-    return pid;
-}
-
-static void run_initdb(void)
+static void make_data(void)
 {
     struct pg_words argv = {0};
-    struct err e;
     int status = -1;
+    struct err e;
 
     T_EQ(pg_initdb_argv(&installed, &argv, &e), 0);
     T_EQ(waitpid(run(&argv, "/run/initdb.log"), &status, 0) > 0, 1);
     T_EQ(status, 0);
     pg_words_done(&argv);
-    T_OK(put(PG_DATA "/" PG_USER_CONF, pg_user_conf_text(), NOBODY));
-}
-
-static bool wait_ready(int notify)
-{
-    uint64_t until = soon();
-
-    while (clock_ms() < until) {
-        struct pollfd p = {.fd = notify, .events = POLLIN};
-        struct pg_notify n;
-        char datagram[4096];
-        ssize_t len;
-
-        if (waitpid(postmaster, NULL, WNOHANG) != 0) {
-            postmaster = 0;
-            return false;
-        }
-        if (poll(&p, 1, 20) <= 0)
-            continue;
-        len = recv(notify, datagram, sizeof(datagram), 0);
-        if (len > 0 && pg_notify_parse(datagram, (size_t)len, &n) && n.ready)
-            return true;
-    }
-    return false;
-}
-
-static bool start(void)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = PG_NOTIFY};
-    AUTO_CLOSE int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    AUTO_FREE char *conf = pg_conf_text(&server);
-    struct pg_words argv = {0};
-    struct err e;
-
-    (void)unlink(PG_NOTIFY);
-    (void)unlink(PG_SOCKET);
-    (void)unlink(PG_SOCKET ".lock");
-    if (bind(notify, (const struct sockaddr *)&at, sizeof(at)) < 0 || chmod(PG_NOTIFY, 0666) < 0 ||
-        !put(PG_CONF, conf, 0) || !put(PG_HBA, pg_hba_text(), 0) ||
-        !put(PG_IDENT, pg_ident_text(), 0) || pg_server_argv(&server, &argv, &e) < 0)
-        return false;
-    postmaster = run(&argv, "/run/server.log");
-    pg_words_done(&argv);
-    return wait_ready(notify);
-}
-
-/* Until every process of the server is gone: as the sandbox's end would do. */
-static void stop(int number)
-{
-    if (postmaster > 0)
-        (void)kill(postmaster, number);
-    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-        continue;
-    postmaster = 0;
+    T_OK(put_file(PG_DATA "/" PG_USER_CONF, pg_user_conf_text(), NOBODY));
 }
 
 static int name(const char *who, struct err *e)
@@ -179,55 +22,6 @@ static int name(const char *who, struct err *e)
     int fd = dial(NULL, e);
 
     return fd < 0 ? -1 : pg_name_owner(fd, who, soon(), e);
-}
-
-/* One value as that role, or "?" with the failure printed. */
-static const char *ask(const char *role, const char *database, const char *sql)
-{
-    static char value[300];
-    struct pg_client c;
-    struct err e;
-    int fd = dial(NULL, &e);
-
-    value[0] = '?';
-    value[1] = '\0';
-    if (fd < 0 || pg_client_start(&c, fd, role, database, soon(), &e) < 0) {
-        printf("# %s\n", e.msg);
-        return "?";
-    }
-    if (pg_client_value(&c, sql, value, sizeof(value), &e) < 0) {
-        printf("# %s\n", e.msg);
-        pg_client_close(&c);
-        return "?";
-    }
-    pg_client_close(&c);
-    return value;
-}
-
-static bool copy_tree(const char *from, const char *to)
-{
-    const char *const argv[] = {"cp", "-a", from, to, NULL};
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        (void)execve("/bin/cp", (char *const *)(uintptr_t)argv, (char *[]){NULL});
-        _exit(127);
-    }
-    return waitpid(pid, &status, 0) == pid && status == 0;
-}
-
-static bool remove_tree(const char *at)
-{
-    const char *const argv[] = {"rm", "-rf", at, NULL};
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        (void)execve("/bin/rm", (char *const *)(uintptr_t)argv, (char *[]){NULL});
-        _exit(127);
-    }
-    return waitpid(pid, &status, 0) == pid && status == 0;
 }
 
 static bool new_clone(void)
@@ -247,7 +41,7 @@ static void a_template_is_made(void)
 {
     struct err e = {0};
 
-    run_initdb();
+    make_data();
     server.building = true;
     T_OK(start());
     T_EQ(pg_template_fill(&way, soon(), &e), 0);
@@ -449,20 +243,12 @@ static void a_start_that_fails_says_why_and_safe_mode_helps(void)
 
 int main(void)
 {
-    const char *why = NULL;
-    struct err e;
+    const char *why = t_pg_begin();
 
-    if (getuid() != 0)
-        why = "needs root";
-    else if (pg_find("", "postgres", &installed, &e) < 0)
-        why = e.msg;
-    else
-        why = make_places();
     if (why != NULL) {
         printf("1..0 # SKIP NOT TESTED with a real PostgreSQL: %s\n", why);
         return 0;
     }
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     T_RUN(a_template_is_made);
     T_RUN(the_data_directory_is_of_its_own_major_only);
     T_RUN(the_owner_is_named_once);

@@ -180,7 +180,7 @@ static void two_names_of_one_directory_have_one_lock(void)
 
     start("tmpfs");
     T_REFUSED(vol_host_lock_name(want.path, one, &e), ERR_OS);
-    T_DO(vol_host_make(&want, &e));
+    T_DO(vol_host_attach(&want, &e));
     make(ROOT "/bound", 0, 0755);
     T_EQ(mount(want.path, ROOT "/bound", NULL, MS_BIND, NULL), 0);
     T_DO(vol_host_lock_name(want.path, one, &e));

@@ -18,120 +18,22 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "vol/run.h"
+#include "vol/shared.h"
 #include "vol/vol-int.h"
 
-#include "t.h"
-
-#define MIB      (UINT64_C(1) << 20)
-#define CAPACITY (64 * MIB)
-#define ALICE    200001
-#define BOB      200002
+#include "t_vol.h"
 
 /* XFS' own way to lose power: nothing that is not in the log yet gets there. */
 #define GOING_DOWN          _IOR('X', 125, uint32_t)
 #define GOING_DOWN_NO_FLUSH 2u
-
-static char scratch[] = "/tmp/dormouse-vol.XXXXXX";
-static char pool_dir[64], mounts[64], at_a[96], at_b[96];
-static struct vol_pool pool;
-static struct err e;
-
-#define T_DO(call)                                                                      \
-    do {                                                                                \
-        if ((call) < 0) {                                                               \
-            t_failures++;                                                               \
-            printf("# %s:%d: %s: %s (%s)\n", __FILE__, __LINE__, #call, e.msg, e.hint); \
-        }                                                                               \
-    } while (0)
-#define T_REFUSED(call, want)     \
-    do {                          \
-        memset(&e, 0, sizeof(e)); \
-        T_EQ((call), -1);         \
-        T_EQ(e.kind, (want));     \
-    } while (0)
-
-/* ---- fixture: one pool a test, and after it nothing ---- */
 
 static struct vol_pool_spec spec(void)
 {
     return (struct vol_pool_spec){.dir = pool_dir, .size = 400 * MIB, .hub = "testhub"};
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static int detach_one(void *owner, const struct vol_mount *m, struct err *err)
-{
-    ++*(int *)owner;
-    return vol_detach(m->mountpoint, err);
-}
-
-static int destroy_one(void *owner, const struct vol_image *image, struct err *err)
-{
-    return vol_destroy(owner, image->name, err);
-}
-
-static void begin(void)
-{
-    struct vol_pool_spec s;
-
-    (void)snprintf(pool_dir, sizeof(pool_dir), "%s/pool", scratch);
-    (void)snprintf(mounts, sizeof(mounts), "%s/m", scratch);
-    (void)snprintf(at_a, sizeof(at_a), "%s/a", mounts);
-    (void)snprintf(at_b, sizeof(at_b), "%s/b", mounts);
-    T_EQ(mkdir(mounts, 0711), 0);
-    s = spec();
-    T_DO(vol_pool_open(&s, &pool, &e));
-}
-
-static bool kernel_knows_scratch(void)
-{
-    AUTO_CLOSEDIR DIR *dir = opendir("/sys/block");
-    AUTO_FREE char *text = NULL;
-    struct dirent *entry;
-    bool known;
-
-    T_DO(fd_read_file(AT_FDCWD, "/proc/self/mountinfo", 1u << 24, &text, &e));
-    known = strstr(text, scratch) != NULL;
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        AUTO_FREE char *path = mem_printf("/sys/block/%s/loop/backing_file", entry->d_name);
-        AUTO_FREE char *backing = NULL;
-        struct err ignored;
-
-        if (fd_read_file(AT_FDCWD, path, 8192, &backing, &ignored) >= 0)
-            known = known || strstr(backing, scratch) != NULL;
-    }
-    return known;
-}
-
-static void finish(void)
-{
-    int detached = 0;
-
-    T_DO(vol_attached(mounts, detach_one, &detached, &e));
-    T_DO(vol_list(&pool, destroy_one, &pool, &e));
-    vol_pool_done(&pool);
-    T_DO(vol_pool_close(pool_dir, &e));
-    T_OK(!kernel_knows_scratch());
-    T_EQ(rmdir(mounts), 0);
-    T_EQ(nftw(pool_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-static int attach(const char *image, const char *at, uid_t id, unsigned flags)
-{
-    struct vol_attach want = {
-        .image = image, .mountpoint = at, .uid = id, .gid = id, .flags = flags};
-
-    return vol_attach(&pool, &want, &e);
-}
-
 /* A file in the user's directory, written and read as that user: root may do more than they. */
-static int as_user(uid_t id, const char *at, const char *name, const char *text)
+static int file_of(uid_t id, const char *at, const char *name, const char *text)
 {
     AUTO_FREE char *path = mem_printf("%s/%s/%s", at, VOL_DIR_POD, name);
     pid_t pid = fork();
@@ -160,7 +62,7 @@ static void make_template(const char *name)
 {
     T_DO(vol_image_make(&pool, name, CAPACITY, &e));
     T_DO(attach(name, at_a, ALICE, 0));
-    T_EQ(as_user(ALICE, at_a, "f", "from the template"), 0);
+    T_EQ(file_of(ALICE, at_a, "f", "from the template"), 0);
     T_DO(vol_detach(at_a, &e));
     T_DO(vol_seal(&pool, name, &e));
 }
@@ -223,11 +125,10 @@ static void a_directory_that_clones_needs_no_pool_file(void)
         make_template("t");
         T_DO(vol_clone(&pool, "t", "a", &e));
         T_DO(attach("a", at_a, ALICE, 0));
-        T_EQ(as_user(ALICE, at_a, "f", "from the template"), 0);
+        T_EQ(file_of(ALICE, at_a, "f", "from the template"), 0);
         T_DO(vol_detach(at_a, &e));
         T_DO(vol_used(&pool, "a", &used, &capacity, &e));
         T_OK(used > 0);
-        T_REFUSED(vol_pool_grow(&pool, 500 * MIB, &e), ERR_INPUT);
         T_DO(vol_list(&pool, destroy_one, &pool, &e));
         vol_pool_done(&pool);
         T_DO(vol_pool_close(dir, &e));
@@ -254,7 +155,7 @@ static void where_nothing_clones_copies_are_as_good_and_stay_sparse(void)
     T_EQ(capacity, CAPACITY);
     T_OK(used > 0 && used < 6 * MIB);
     T_DO(attach("a", at_a, ALICE, 0));
-    T_EQ(as_user(ALICE, at_a, "f", "from the template"), 0);
+    T_EQ(file_of(ALICE, at_a, "f", "from the template"), 0);
     finish();
 }
 
@@ -361,28 +262,6 @@ static void a_lost_pool_file_is_missed_and_not_replaced(void)
     finish();
 }
 
-static void a_pool_grows_while_volumes_are_attached(void)
-{
-    struct vol_space before = {0}, after = {0};
-
-    begin();
-    T_DO(vol_image_make(&pool, "v", CAPACITY, &e));
-    T_DO(attach("v", at_a, ALICE, 0));
-    T_DO(vol_pool_room(&pool, &before, &e));
-    if (pool.how == VOL_XFS) {
-        T_DO(vol_pool_grow(&pool, 500 * MIB, &e));
-        T_DO(vol_pool_grow(&pool, 500 * MIB, &e));
-        T_DO(vol_pool_grow(&pool, 100 * MIB, &e));
-        T_DO(vol_pool_room(&pool, &after, &e));
-        T_OK(after.total >= before.total + 90 * MIB && after.free >= before.free + 80 * MIB);
-        /* 1 EiB is more than any disk has; the pool is as good as before. */
-        T_EQ(vol_pool_grow(&pool, UINT64_C(1) << 60, &e), -1);
-        T_DO(vol_pool_grow(&pool, 500 * MIB, &e));
-    }
-    T_EQ(as_user(ALICE, at_a, "f", "alive"), 0);
-    finish();
-}
-
 static void a_pool_with_an_attached_volume_stays(void)
 {
     struct vol_pool_spec s = spec();
@@ -436,9 +315,9 @@ static void making_an_image_twice_is_making_it_once(void)
     begin();
     T_DO(vol_image_make(&pool, "v", CAPACITY, &e));
     T_DO(attach("v", at_a, ALICE, 0));
-    T_EQ(as_user(ALICE, at_a, "f", "mine"), 0);
+    T_EQ(file_of(ALICE, at_a, "f", "mine"), 0);
     T_DO(vol_image_make(&pool, "v", CAPACITY, &e));
-    T_EQ(as_user(ALICE, at_a, "f", "mine"), 0);
+    T_EQ(file_of(ALICE, at_a, "f", "mine"), 0);
     T_REFUSED(vol_image_make(&pool, "v", CAPACITY * 2, &e), ERR_EXISTS);
     T_REFUSED(vol_image_make(&pool, "w", 1 * MIB, &e), ERR_INPUT);
     T_REFUSED(vol_image_make(&pool, "w", CAPACITY + 1, &e), ERR_INPUT);
@@ -453,13 +332,13 @@ static void a_clone_has_what_the_template_had_and_shares_nothing_that_is_written
     T_DO(vol_clone(&pool, "t", "a", &e));
     T_DO(vol_clone(&pool, "t", "b", &e));
     T_DO(attach("a", at_a, ALICE, 0));
-    T_EQ(as_user(ALICE, at_a, "f", "from the template"), 0);
-    T_EQ(as_user(ALICE, at_a, "g", "only alice's"), 0);
+    T_EQ(file_of(ALICE, at_a, "f", "from the template"), 0);
+    T_EQ(file_of(ALICE, at_a, "g", "only alice's"), 0);
     T_DO(vol_clone(&pool, "t", "a", &e)); /* again: her file stays */
-    T_EQ(as_user(ALICE, at_a, "g", "only alice's"), 0);
+    T_EQ(file_of(ALICE, at_a, "g", "only alice's"), 0);
     T_DO(attach("b", at_b, BOB, 0));
-    T_EQ(as_user(BOB, at_b, "f", "from the template"), 0);
-    T_EQ(as_user(BOB, at_b, "g", "only bob's"), 0);
+    T_EQ(file_of(BOB, at_b, "f", "from the template"), 0);
+    T_EQ(file_of(BOB, at_b, "g", "only bob's"), 0);
     finish();
 }
 
@@ -481,35 +360,13 @@ static void a_sealed_image_can_only_be_read_but_can_be_destroyed(void)
     T_REFUSED(attach("t", at_a, ALICE, 0), ERR_INPUT);
     T_DO(attach("t", at_a, ALICE, VOL_READ_ONLY));
     T_DO(attach("t", at_b, BOB, VOL_READ_ONLY));
-    T_EQ(as_user(BOB, at_b, "new", "x"), EROFS);
+    T_EQ(file_of(BOB, at_b, "new", "x"), EROFS);
     T_REFUSED(vol_destroy(&pool, "t", &e), ERR_BUSY);
     T_DO(vol_detach(at_a, &e));
     T_DO(vol_detach(at_b, &e));
     T_DO(vol_destroy(&pool, "t", &e));
     T_EQ(vol_exists(&pool, "t", &e), 0);
     T_DO(vol_destroy(&pool, "t", &e));
-    finish();
-}
-
-static void a_larger_copy_has_more_room_and_a_smaller_one_is_refused(void)
-{
-    struct vol_space space = {0};
-    uint64_t used = 0, capacity = 0;
-
-    begin();
-    make_template("t");
-    T_DO(vol_image_resize_copy(&pool, "t", "t4", 4 * CAPACITY, &e));
-    T_DO(vol_image_resize_copy(&pool, "t", "t4", 4 * CAPACITY, &e));
-    T_DO(attach("t4", at_a, ALICE, 0));
-    T_EQ(as_user(ALICE, at_a, "f", "from the template"), 0);
-    T_DO(vol_usage(at_a, &space, &e));
-    T_OK(space.total > 3 * CAPACITY);
-    T_DO(vol_detach(at_a, &e));
-    T_DO(vol_used(&pool, "t4", &used, &capacity, &e));
-    T_EQ(capacity, 4 * CAPACITY);
-    T_OK(used < 8 * MIB);
-    T_REFUSED(vol_image_resize_copy(&pool, "t", "t0", CAPACITY / 2, &e), ERR_INPUT);
-    T_EQ(vol_exists(&pool, "t0", &e), 0);
     finish();
 }
 
@@ -556,7 +413,7 @@ static void a_clone_that_was_reported_survives_the_loss_of_power(void)
         T_DO(vol_pool_open(&s, &pool, &e));
         T_EQ(vol_exists(&pool, "a", &e), 1);
         T_DO(attach("b", at_a, ALICE, 0));
-        T_EQ(as_user(ALICE, at_a, "f", "from the template"), 0);
+        T_EQ(file_of(ALICE, at_a, "f", "from the template"), 0);
     }
     finish();
 }
@@ -568,15 +425,15 @@ static void nobody_but_the_owner_gets_in(void)
     begin();
     T_DO(vol_image_make(&pool, "v", CAPACITY, &e));
     T_DO(attach("v", at_a, ALICE, 0));
-    T_EQ(as_user(ALICE, at_a, "f", "mine"), 0);
-    T_EQ(as_user(BOB, at_a, "f", "mine"), EACCES);
-    T_EQ(as_user(VOL_DISK_UID, at_a, "f", "mine"), EACCES);
+    T_EQ(file_of(ALICE, at_a, "f", "mine"), 0);
+    T_EQ(file_of(BOB, at_a, "f", "mine"), EACCES);
+    T_EQ(file_of(VOL_DISK_UID, at_a, "f", "mine"), EACCES);
     T_REFUSED(attach("v", at_b, 0, 0), ERR_INPUT);
     T_DO(vol_detach(at_a, &e));
     /* On disk it is the same owner: another host id sees the same files as its own. */
     T_DO(attach("v", at_a, BOB, 0));
-    T_EQ(as_user(BOB, at_a, "f", "mine"), 0);
-    T_EQ(as_user(ALICE, at_a, "f", "mine"), EACCES);
+    T_EQ(file_of(BOB, at_a, "f", "mine"), 0);
+    T_EQ(file_of(ALICE, at_a, "f", "mine"), EACCES);
     finish();
 }
 
@@ -592,8 +449,6 @@ static void attaching_again_is_success_only_when_it_is_the_same(void)
     T_REFUSED(attach("v", at_a, ALICE, VOL_READ_ONLY), ERR_EXISTS);
     T_REFUSED(attach("v", at_b, ALICE, 0), ERR_BUSY);
     T_OK(faccessat(AT_FDCWD, at_b, F_OK, 0) < 0);
-    T_EQ(vol_in_use(&pool, "v", &e), 1);
-    T_EQ(vol_in_use(&pool, "w", &e), 0);
     T_REFUSED(vol_destroy(&pool, "v", &e), ERR_BUSY);
     T_REFUSED(vol_seal(&pool, "v", &e), ERR_BUSY);
     finish();
@@ -610,7 +465,7 @@ static void an_image_that_is_no_file_system_says_so_and_leaves_nothing(void)
     T_OK(strstr(e.msg, "could not mount ext4") != NULL);
     T_OK(faccessat(AT_FDCWD, at_a, F_OK, 0) < 0);
     close_fd(&fd);
-    T_EQ(vol_in_use(&pool, "v", &e), 0);
+    T_DO(vol_destroy(&pool, "v", &e)); /* nothing holds it */
     finish();
 }
 
@@ -671,7 +526,6 @@ static void a_volume_held_by_another_mount_namespace_is_busy(void)
     (void)close(to_child[0]);
     T_EQ(read(from_child[0], &c, 1), 1);
     T_REFUSED(vol_detach(at_a, &e), ERR_BUSY);
-    T_EQ(vol_in_use(&pool, "v", &e), 1);
     T_REFUSED(attach("v", at_b, ALICE, 0), ERR_BUSY);
     (void)close(to_child[1]);
     (void)close(from_child[0]);
@@ -679,6 +533,32 @@ static void a_volume_held_by_another_mount_namespace_is_busy(void)
     (void)waitpid(pid, NULL, 0);
     T_DO(vol_detach(at_a, &e));
     T_DO(attach("v", at_b, ALICE, 0));
+    finish();
+}
+
+static void a_shared_volume_is_mounted_until_its_last_view_goes(void)
+{
+    struct vol_shared a = {.image = "v", .mountpoint = at_a, .uid = ALICE, .gid = ALICE};
+    struct vol_shared b = {
+        .image = "v", .mountpoint = at_b, .uid = BOB, .gid = BOB, .read_only = true};
+    AUTO_FREE char *base = NULL;
+
+    begin();
+    a.base = b.base = base = mem_printf("%s/base", mounts);
+    T_DO(vol_image_make(&pool, "v", CAPACITY, &e));
+    T_DO(vol_shared_attach(&pool, &a, &e));
+    T_DO(vol_shared_attach(&pool, &b, &e));
+    T_DO(vol_shared_attach(&pool, &b, &e));
+    T_EQ(file_of(ALICE, at_a, "f", "for all"), 0);
+    T_EQ(file_of(BOB, at_b, "new", "x"), EROFS);
+    T_DO(vol_shared_detach(at_a, base, &e));
+    T_OK(faccessat(AT_FDCWD, at_a, F_OK, 0) < 0);
+    T_EQ(faccessat(AT_FDCWD, base, F_OK, 0), 0);
+    T_REFUSED(vol_destroy(&pool, "v", &e), ERR_BUSY);
+    T_DO(vol_shared_detach(at_b, base, &e));
+    T_OK(faccessat(AT_FDCWD, base, F_OK, 0) < 0);
+    T_DO(vol_shared_detach(at_b, base, &e));
+    T_DO(vol_destroy(&pool, "v", &e));
     finish();
 }
 
@@ -696,6 +576,12 @@ static int see_one(void *owner, const struct vol_mount *m, struct err *err)
     return 0;
 }
 
+static int detach_and_count(void *owner, const struct vol_mount *m, struct err *err)
+{
+    ++*(int *)owner;
+    return vol_detach(m->mountpoint, err);
+}
+
 static void what_is_attached_is_found_by_its_directory(void)
 {
     AUTO_FREE char *other = mem_printf("%s/c", mounts);
@@ -711,7 +597,7 @@ static void what_is_attached_is_found_by_its_directory(void)
     T_EQ(mount("none", other, "tmpfs", 0, NULL), 0);
     T_DO(vol_attached(mounts, see_one, &seen, &e));
     T_EQ(seen, 3);
-    T_DO(vol_attached(mounts, detach_one, &detached, &e));
+    T_DO(vol_attached(mounts, detach_and_count, &detached, &e));
     T_EQ(detached, 2);
     T_EQ(umount2(other, 0), 0);
     T_EQ(rmdir(other), 0);
@@ -850,7 +736,7 @@ static void whatever_a_kill_interrupts_a_second_run_finishes(void)
         begin();
         killed += child_killed(whole_life, us);
         T_DO(whole_life(&e));
-        T_EQ(as_user(ALICE, at_a, "f", "alive"), 0);
+        T_EQ(file_of(ALICE, at_a, "f", "alive"), 0);
         killed += child_killed(whole_death, us / 8 + 50);
         T_DO(whole_death(&e));
         T_EQ(vol_exists(&pool, "v", &e), 0);
@@ -893,29 +779,12 @@ static void a_kill_at_each_named_place_is_survived(void)
 }
 #endif
 
-static int skip(const char *why)
-{
-    printf("1..0 # SKIP %s\n", why);
-    return EXIT_SUCCESS;
-}
-
 int main(void)
 {
-    AUTO_CLOSE int control = -1;
+    const char *why = prepare();
 
-    if (geteuid() != 0)
-        return skip("volumes are mounted by root");
-    control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    if (control < 0)
-        return skip("this machine has no loop devices");
-    if (!vol_run_found("mkfs.ext4"))
-        return skip("mkfs.ext4 is not installed (apt-get install e2fsprogs)");
-    /* Whoever copies the mount namespace for a moment, as every sandbox does, holds what is mounted
-     * in it: other tests must not hold ours. */
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return skip("no mount namespace of its own can be had");
-    if (mkdtemp(scratch) == NULL || chmod(scratch, 0711) < 0)
-        return skip("no directory could be made in /tmp");
+    if (why != NULL)
+        return skip(why);
     T_RUN(a_pool_is_made_once_and_found_again);
     T_RUN(a_pool_file_is_allocated_whole_and_closed_to_others);
     T_RUN(a_directory_that_clones_needs_no_pool_file);
@@ -926,14 +795,12 @@ int main(void)
     T_RUN(what_an_interrupted_run_left_is_begun_anew);
     T_RUN(a_foreign_mount_in_place_of_the_pool_is_refused);
     T_RUN(a_lost_pool_file_is_missed_and_not_replaced);
-    T_RUN(a_pool_grows_while_volumes_are_attached);
     T_RUN(a_pool_with_an_attached_volume_stays);
     T_RUN(an_image_is_sparse_and_holds_our_directories);
     T_RUN(making_an_image_twice_is_making_it_once);
     T_RUN(a_clone_has_what_the_template_had_and_shares_nothing_that_is_written);
     T_RUN(only_a_sealed_image_is_cloned);
     T_RUN(a_sealed_image_can_only_be_read_but_can_be_destroyed);
-    T_RUN(a_larger_copy_has_more_room_and_a_smaller_one_is_refused);
     T_RUN(the_list_names_each_image_once);
     T_RUN(a_clone_that_was_reported_survives_the_loss_of_power);
     T_RUN(nobody_but_the_owner_gets_in);
@@ -942,6 +809,7 @@ int main(void)
     T_RUN(a_volume_in_use_is_not_detached);
     T_RUN(what_is_not_a_volume_is_not_detached);
     T_RUN(a_volume_held_by_another_mount_namespace_is_busy);
+    T_RUN(a_shared_volume_is_mounted_until_its_last_view_goes);
     T_RUN(what_is_attached_is_found_by_its_directory);
     T_RUN(a_lock_lasts_as_long_as_any_process_holds_it);
     T_RUN(a_lock_file_that_was_removed_does_not_lock_its_successor);
