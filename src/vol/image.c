@@ -40,7 +40,7 @@ int image_open(const struct vol_pool *p, const char *name, int flags, struct err
     fd = openat(p->images_fd, file, flags | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_set_os(e, errno, "could not open volume \"%s\"", name);
-    return fd;
+    return (flags & O_ACCMODE) == O_RDWR ? loopdev_timeless(p->images_fd, fd) : fd;
 }
 
 int image_claim(int fd, const char *name, bool read_only, struct err *e)

@@ -181,6 +181,7 @@ static int mount_pool_file(int dir_fd, const struct vol_pool_spec *spec, struct 
         return err_set_os(e, errno, "could not look at \"%s/%s\"", spec->dir, IMAGES);
     if (r == 1)
         return verify_mount(dir_fd, spec->dir, dev, e);
+    file = loopdev_timeless(dir_fd, file);
     if (image_claim(file, "pool", false, e) < 0 || loopdev_take(file, "pool", false, &loop, e) < 0)
         return err_prefix(e, "could not mount the pool \"%s\"", spec->dir);
     loop_fd = loop.fd;

@@ -30,6 +30,9 @@ struct loopdev_info {
     char image[VOL_NAME_MAX + 1]; /* "" unless ours */
 };
 
+/* The file fd, open for writing, of the file system of the directory dir_fd: the same, or where
+ * that can (XFS) another in its place that does not keep the time of writes. Owned as fd was. */
+int loopdev_timeless(int dir_fd, int fd);
 /* Give file a loop device that goes by itself with its last user. */
 int loopdev_take(int file, const char *image, bool read_only, struct loopdev *ret_loop,
                  struct err *e);
