@@ -2,6 +2,7 @@
  */
 #include "box.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -54,7 +55,8 @@ static void namespaces(struct args *a, const struct box_plan *p)
 {
     put(a, "--unshare-user");
     put(a, "--unshare-pid");
-    put(a, "--unshare-net");
+    if (!p->own_net)
+        put(a, "--unshare-net");
     put(a, "--unshare-ipc");
     put(a, "--unshare-uts");
     put(a, "--unshare-cgroup");
@@ -110,6 +112,27 @@ static void host_root(struct args *a, const struct box_host *host)
     }
 }
 
+/*
+ * A file is covered by /dev/null, which cannot even be opened here (nodev), a directory by an empty
+ * one that nobody can write to.
+ */
+static void masks(struct args *a, const struct box_host *host)
+{
+    for (size_t i = 0; i < host->n_masks; i++) {
+        char path[64];
+
+        (void)snprintf(path, sizeof(path), "/proc/%s", host->masks[i].name);
+        if (!host->masks[i].directory) {
+            put2(a, "--ro-bind", "/dev/null", path);
+            continue;
+        }
+        put1(a, "--perms", "0555");
+        put_number(a, "--size", 4096);
+        put1(a, "--tmpfs", path);
+        put1(a, "--remount-ro", path);
+    }
+}
+
 static void files(struct args *a, const struct box_plan *p, const struct box_fds *fds)
 {
     static const char *const etc[BOX_ETC_N] = {
@@ -152,6 +175,7 @@ bool box_args(const struct box_plan *p, const struct box_fds *fds, struct buf *a
     environment(&a, p);
     host_root(&a, p->host);
     put1(&a, "--proc", "/proc");
+    masks(&a, p->host);
     devices(&a, p);
     put_tmpfs(&a, "/tmp", p->tmp_size);
     put1(&a, "--dir", "/run");

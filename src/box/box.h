@@ -26,6 +26,7 @@ struct buf;
 #define BOX_BINDS_MAX 24
 #define BOX_FILES_MAX 16
 #define BOX_HOST_MAX  24
+#define BOX_MASKS_MAX 64
 
 enum {
     BOX_READ_ONLY = 1u << 0,
@@ -59,10 +60,17 @@ struct box_host_name {
 
 enum box_etc_file { BOX_PASSWD, BOX_GROUP, BOX_NSSWITCH, BOX_HOSTS, BOX_ETC_N };
 
+/* An entry of /proc that tells of the host or of other pods: covered by nothing. */
+struct box_mask {
+    char name[40]; /* below /proc */
+    bool directory;
+};
+
 /* What every pod sees of the host: /usr, /bin, /lib*, a few entries of /etc. Read once at start. */
 struct box_host {
     struct box_host_name names[BOX_HOST_MAX];
-    size_t n;
+    struct box_mask masks[BOX_MASKS_MAX];
+    size_t n, n_masks;
 };
 
 /* 0: leave as it is. A hard limit is lowered, never raised. Core dumps are always off. */
@@ -87,6 +95,7 @@ struct box_plan {
     const char *const *argv; /* payload, absolute path first; every user of the pod can read it */
     uint64_t tmp_size, shm_size; /* bytes of /tmp and /dev/shm; charged to the group as used */
     struct box_rlimits rlimits;
+    bool own_net;     /* box_netns_make() has been called: keep that network namespace */
     bool terminals;   /* mount a devpts, so that programs inside can make terminals (1 ms more) */
     int in, out, err; /* descriptors of the payload; -1: /dev/null */
     int lock_fd;      /* its flock is kept by pid 1 of the pod, and by nobody else; -1: none */
@@ -107,6 +116,8 @@ void box_plan_file(struct box_plan *p, const char *to, const char *text);
 
 /* Look at the host once. root is "/" except in tests. */
 int box_host_read(const char *root, struct box_host *ret_host, struct err *e);
+/* Forget masks of entries that are gone: a module was unloaded since. */
+void box_host_refresh(struct box_host *host);
 
 /* Refuse a plan that could not be meant: uid 0, relative paths, "..", names with odd bytes. */
 int box_plan_check(const struct box_plan *p, struct err *e);

@@ -156,10 +156,28 @@ static int set_rlimit(__rlimit_resource_t which, const char *name, uint64_t wish
     return 0;
 }
 
+/*
+ * The first two whoever started us may have been granted; the others are counted per uid, and the
+ * kernel's objects behind them are small, but not nothing.
+ */
 static int set_rlimits(const struct box_rlimits *r, struct err *e)
 {
-    if (set_rlimit(RLIMIT_CORE, "core", 0, e) < 0)
-        return -1;
+    static const struct {
+        __rlimit_resource_t which;
+        const char *name;
+        uint64_t most;
+    } always[] = {
+        {RLIMIT_CORE, "core", 0},
+        {RLIMIT_RTPRIO, "rtprio", 0},
+        {RLIMIT_NICE, "nice", 0},
+        {RLIMIT_MEMLOCK, "memlock", 8u << 20},
+        {RLIMIT_MSGQUEUE, "msgqueue", 819200},
+        {RLIMIT_SIGPENDING, "sigpending", 16384},
+    };
+
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+        if (set_rlimit(always[i].which, always[i].name, always[i].most, e) < 0)
+            return -1;
     if (r->nofile != 0 && set_rlimit(RLIMIT_NOFILE, "nofile", r->nofile, e) < 0)
         return -1;
     if (r->nproc != 0 && set_rlimit(RLIMIT_NPROC, "nproc", r->nproc, e) < 0)
@@ -272,6 +290,7 @@ int box_exec(const struct box_plan *plan, const struct box_groups *groups, struc
     static char *no_env[] = {NULL};
     AUTO_FREE const char **argv = NULL;
     struct box_plan own = *plan, *p = &own;
+    struct box_host host;
     struct box_places places;
     struct box_fds fds;
     char number[16];
@@ -279,6 +298,9 @@ int box_exec(const struct box_plan *plan, const struct box_groups *groups, struc
 
     if (box_plan_check(p, e) < 0)
         return -1;
+    host = *p->host;
+    box_host_refresh(&host);
+    p->host = &host;
     if (p->group != NULL && box_groups_join(groups, p->group, e) < 0)
         return -1;
     if (INJECT("box.joined", e) < 0)

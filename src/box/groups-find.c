@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/fd.h"
@@ -19,8 +20,8 @@ static const struct {
     const char *name;
     uint32_t controller;
 } controllers[] = {
-    {"memory", BOX_MEMORY}, {"cpu", BOX_CPU},         {"cpuacct", BOX_CPUACCT},
-    {"pids", BOX_PIDS},     {"freezer", BOX_FREEZER},
+    {"memory", BOX_MEMORY},   {"cpu", BOX_CPU}, {"cpuacct", BOX_CPUACCT}, {"pids", BOX_PIDS},
+    {"freezer", BOX_FREEZER}, {"io", BOX_IO},   {"blkio", BOX_IO},
 };
 #define CONTROLLERS_N (sizeof(controllers) / sizeof(controllers[0]))
 
@@ -167,6 +168,22 @@ static uint32_t enable_controllers(int dir)
     return enabled;
 }
 
+/*
+ * Where nobody else has made groups, every program of the host stands beside our parent, and all
+ * pods together would weigh as one of them: they weigh as one for each processor. Below a slice of
+ * v2 the slices are compared, and that is its owner's to say.
+ */
+static void weigh_parent(const struct box_tree *tree)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    struct err ignored;
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%ld", 1024 * (cpus < 1 ? 1 : cpus));
+    if (!tree->v2 && (tree->controllers & BOX_CPU) != 0)
+        (void)fd_put(tree->parent_fd, "cpu.shares", text, &ignored);
+}
+
 static int open_parent(struct box_groups *g, struct box_tree *tree, struct err *e)
 {
     AUTO_CLOSE int mount = -1, above = -1;
@@ -187,12 +204,24 @@ static int open_parent(struct box_groups *g, struct box_tree *tree, struct err *
         return err_prefix(e, "control groups of \"%s\"", tree->mount);
     if (tree->v2)
         tree->controllers = enable_controllers(tree->parent_fd);
+    weigh_parent(tree);
     return INJECT("box.groups.parent", e);
+}
+
+const char *box_io_file(const struct box_tree *tree)
+{
+    static const char *const v1[] = {"blkio.bfq.weight", "blkio.weight"};
+
+    for (size_t i = 0; !tree->v2 && i < sizeof(v1) / sizeof(v1[0]); i++)
+        if (box_has(tree->parent_fd, v1[i]))
+            return v1[i];
+    return tree->v2 && box_has(tree->parent_fd, "io.weight") ? "io.weight" : NULL;
 }
 
 static uint32_t find_limits(const struct box_groups *g)
 {
     const struct box_tree *memory = box_tree_with(g, BOX_MEMORY);
+    const struct box_tree *io = box_tree_with(g, BOX_IO);
     const struct box_tree *v2 = tree_v2(g);
     uint32_t limits = 0;
 
@@ -206,9 +235,19 @@ static uint32_t find_limits(const struct box_groups *g)
         limits |= BOX_LIMITS_CPU;
     if (box_tree_with(g, BOX_PIDS) != NULL)
         limits |= BOX_LIMITS_PIDS;
+    if (io != NULL && box_io_file(io) != NULL)
+        limits |= BOX_LIMITS_IO;
     if (v2 != NULL && box_has(v2->parent_fd, "cgroup.kill"))
         limits |= BOX_KILLS_AT_ONCE;
     return limits;
+}
+
+static void drop_parent(const struct box_groups *g, struct box_tree *tree)
+{
+    AUTO_FREE char *path = mem_printf("%s/%s", tree->mount, g->name);
+
+    close_fd(&tree->parent_fd);
+    (void)rmdir(path);
 }
 
 /* A v1 mount that is read-only here is a limit less, not an end; a delegated parent must be there.
@@ -224,6 +263,10 @@ static int open_parents(struct box_groups *g, struct err *e)
             close_fd(&tree.parent_fd);
             if (tree.v2 && g->parent[0] != '\0')
                 return err_hint(e, "the parent must be a group that is delegated to this service");
+            continue;
+        }
+        if (!tree.v2 && tree.controllers == BOX_IO && box_io_file(&tree) == NULL) {
+            drop_parent(g, &tree); /* a hierarchy more for every pod to enter, and of no use */
             continue;
         }
         g->trees[kept++] = tree;

@@ -14,6 +14,7 @@ enum box_controller {
     BOX_CPUACCT = 1u << 2,
     BOX_PIDS = 1u << 3,
     BOX_FREEZER = 1u << 4,
+    BOX_IO = 1u << 5,
 };
 
 struct box_tree {
@@ -37,6 +38,8 @@ void box_trees_find(const char *mountinfo, struct box_groups *g);
 /* The tree that has this controller; NULL: none. */
 const struct box_tree *box_tree_with(const struct box_groups *g, uint32_t controller);
 bool box_has(int dir_fd, const char *path);
+/* Where the share of the disks is written; NULL: this host has none. */
+const char *box_io_file(const struct box_tree *tree);
 /* "<id>/<file>"; false when it does not fit. */
 bool box_group_path(char *at, size_t size, const char *id, const char *file);
 bool box_id_ok(const char *id);

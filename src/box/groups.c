@@ -25,6 +25,9 @@
 #define KILL_PASSES 8
 #define NO_LIMIT_V1 "-1"
 #define NO_LIMIT_V2 "max"
+/* Of the memory of a pod, for the buffers of its network sockets beside it. */
+#define SOCKETS_SHARE 16
+#define SOCKETS_LEAST (16ull << 20)
 
 bool box_id_ok(const char *id)
 {
@@ -84,13 +87,32 @@ static int limit_memory_v2(const struct box_tree *tree, const char *id, uint64_t
     return put_number(tree, id, "memory.max", memory, e);
 }
 
+/*
+ * v1 does not count the buffers of TCP and UDP as memory unless they are given a limit of their
+ * own. Without, one pod's loopback could use up what the whole machine has for TCP
+ * (net.ipv4.tcp_mem).
+ */
+static int limit_sockets_v1(const struct box_tree *tree, const char *id, uint64_t memory,
+                            struct err *e)
+{
+    uint64_t share = memory / SOCKETS_SHARE;
+
+    if (!has(tree, id, "memory.kmem.tcp.limit_in_bytes"))
+        return 0;
+    if (memory == 0)
+        return put(tree, id, "memory.kmem.tcp.limit_in_bytes", NO_LIMIT_V1, e);
+    return put_number(tree, id, "memory.kmem.tcp.limit_in_bytes",
+                      share < SOCKETS_LEAST ? SOCKETS_LEAST : share, e);
+}
+
 /* memsw must never be below the limit: open it first, close it last, whichever way it goes. */
 static int limit_memory_v1(const struct box_tree *tree, const char *id, uint64_t memory,
                            struct err *e)
 {
     bool swap = has(tree, id, "memory.memsw.limit_in_bytes");
 
-    if (swap && put(tree, id, "memory.memsw.limit_in_bytes", NO_LIMIT_V1, e) < 0)
+    if (limit_sockets_v1(tree, id, memory, e) < 0 ||
+        (swap && put(tree, id, "memory.memsw.limit_in_bytes", NO_LIMIT_V1, e) < 0))
         return -1;
     if (memory == 0)
         return put(tree, id, "memory.limit_in_bytes", NO_LIMIT_V1, e);
@@ -140,6 +162,21 @@ static int limit_pids(const struct box_tree *tree, const char *id, uint32_t pids
     return put_number(tree, id, "pids.max", pids, e);
 }
 
+/* Relative to others: between one thousandth of a processor and all of a large machine. */
+static int limit_io(const struct box_tree *tree, const char *id, const struct box_limits *l,
+                    struct err *e)
+{
+    const char *file = box_io_file(tree);
+    uint64_t weight = l->weight_milli != 0 ? l->weight_milli : l->cpu_milli;
+    char text[48];
+
+    if (file == NULL || weight == 0)
+        return 0;
+    (void)snprintf(text, sizeof(text), "%s%llu", tree->v2 ? "default " : "",
+                   (unsigned long long)clamp(weight, 1, tree->v2 ? 10000 : 1000));
+    return put(tree, id, file, text, e);
+}
+
 int box_groups_limit(const struct box_groups *g, const char *id, const struct box_limits *limits,
                      struct err *e)
 {
@@ -156,6 +193,8 @@ int box_groups_limit(const struct box_groups *g, const char *id, const struct bo
             r = limit_cpu(tree, id, limits, e);
         if (r == 0 && (tree->controllers & BOX_PIDS) != 0)
             r = limit_pids(tree, id, limits->pids, e);
+        if (r == 0 && (tree->controllers & BOX_IO) != 0)
+            r = limit_io(tree, id, limits, e);
         if (r < 0)
             return err_prefix(e, "could not limit control group \"%s\"", id);
     }
@@ -174,7 +213,8 @@ int box_groups_make(const struct box_groups *g, const char *id, const struct box
         if (INJECT("box.groups.made", e) < 0)
             return -1;
     }
-    if (box_groups_limit(g, id, limits, e) < 0)
+    /* one left over by a nap would hold up whoever enters it */
+    if (box_groups_thaw(g, id, e) < 0 || box_groups_limit(g, id, limits, e) < 0)
         return -1;
     return INJECT("box.groups.limited", e);
 }

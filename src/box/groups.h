@@ -24,6 +24,7 @@ enum {
     BOX_LIMITS_CPU = 1u << 2,
     BOX_LIMITS_PIDS = 1u << 3,
     BOX_KILLS_AT_ONCE = 1u << 4, /* cgroup.kill; otherwise processes are killed one by one */
+    BOX_LIMITS_IO = 1u << 5,     /* shares of a disk whose scheduler knows any */
 };
 
 #define BOX_UNKNOWN  UINT64_MAX
@@ -33,7 +34,7 @@ enum {
 struct box_limits {
     uint64_t memory;
     uint32_t cpu_milli;    /* 1000 is one core */
-    uint32_t weight_milli; /* share when all want the CPU; 0: as cpu_milli */
+    uint32_t weight_milli; /* share when all want the CPU, or a disk; 0: as cpu_milli */
     uint32_t pids;
 };
 
@@ -84,6 +85,21 @@ int box_groups_kill(const struct box_groups *g, const char *id, struct err *e);
 int box_groups_remove(const struct box_groups *g, const char *id, struct err *e);
 int box_groups_usage(const struct box_groups *g, const char *id, struct box_usage *ret_usage,
                      struct err *e);
+
+/* Of all pods together; 0: no limit. */
+int box_groups_limit_all(const struct box_groups *g, uint64_t memory, struct err *e);
+int box_groups_usage_all(const struct box_groups *g, struct box_usage *ret_usage, struct err *e);
+
+/*
+ * No process of it runs from here to the thaw, and none that is born in it meanwhile. Waits some
+ * milliseconds for the kernel to say so; after failure it is thawed. ERR_MISSING: not on this host.
+ */
+int box_groups_freeze(const struct box_groups *g, const char *id, struct err *e);
+/* Also of one that is not frozen, or not there. */
+int box_groups_thaw(const struct box_groups *g, const char *id, struct err *e);
+/* Can a frozen group's memory be asked back? Then do; it can take seconds: for a child. */
+bool box_groups_reclaims(const struct box_groups *g);
+int box_groups_reclaim(const struct box_groups *g, const char *id, struct err *e);
 
 typedef int (*box_groups_fn)(void *owner, const char *id, struct err *e);
 /* Each pod's id once, in no order; stops at fn's first -1. fn may remove the group. */

@@ -109,13 +109,48 @@ static bool read_small(struct cursor *c, unsigned *ret_value)
     return true;
 }
 
-enum field { STATE, PID, PARENT, UID, GID, GROUPS, NSPID, INH, PRM, EFF, BND, AMB, NNP, SECC, N };
+/* "  1234 kB" */
+static bool read_kilobytes(struct cursor *c, uint64_t *ret_bytes)
+{
+    uint64_t value;
+
+    if (!number(c, 10, UINT64_MAX / 1024, &value) || c->end - c->at < 3 ||
+        memcmp(c->at, " kB", 3) != 0)
+        return false;
+    c->at += 3;
+    *ret_bytes = value * 1024;
+    return true;
+}
+
+enum field {
+    STATE,
+    PID,
+    PARENT,
+    UID,
+    GID,
+    GROUPS,
+    NSPID,
+    INH,
+    PRM,
+    EFF,
+    BND,
+    AMB,
+    NNP,
+    SECC,
+    CAUGHT,
+    PENDING,
+    SHARED,
+    ANON,
+    SHMEM,
+    N
+};
 
 static const char *const names[N] = {
-    [STATE] = "State",    [PID] = "Pid",       [PARENT] = "PPid", [UID] = "Uid",
-    [GID] = "Gid",        [GROUPS] = "Groups", [NSPID] = "NSpid", [INH] = "CapInh",
-    [PRM] = "CapPrm",     [EFF] = "CapEff",    [BND] = "CapBnd",  [AMB] = "CapAmb",
-    [NNP] = "NoNewPrivs", [SECC] = "Seccomp",
+    [STATE] = "State",    [PID] = "Pid",       [PARENT] = "PPid",    [UID] = "Uid",
+    [GID] = "Gid",        [GROUPS] = "Groups", [NSPID] = "NSpid",    [INH] = "CapInh",
+    [PRM] = "CapPrm",     [EFF] = "CapEff",    [BND] = "CapBnd",     [AMB] = "CapAmb",
+    [NNP] = "NoNewPrivs", [SECC] = "Seccomp",  [CAUGHT] = "SigCgt",  [PENDING] = "SigPnd",
+    [SHARED] = "ShdPnd",  [ANON] = "RssAnon",  [SHMEM] = "RssShmem",
 };
 
 static bool read_field(enum field field, struct cursor *c, struct procstatus *s)
@@ -153,6 +188,16 @@ static bool read_field(enum field field, struct cursor *c, struct procstatus *s)
         return read_small(c, &s->no_new_privs);
     case SECC:
         return read_small(c, &s->seccomp);
+    case CAUGHT:
+        return number(c, 16, UINT64_MAX, &s->sig_caught);
+    case PENDING:
+        return number(c, 16, UINT64_MAX, &s->sig_pending[0]);
+    case SHARED:
+        return number(c, 16, UINT64_MAX, &s->sig_pending[1]);
+    case ANON:
+        return read_kilobytes(c, &s->rss_anon);
+    case SHMEM:
+        return read_kilobytes(c, &s->rss_shmem);
     case N:
         break;
     }
@@ -192,7 +237,7 @@ int procstatus_parse(const char *text, size_t len, struct procstatus *ret_status
         seen |= 1u << field;
     }
     for (size_t i = 0; i < N; i++)
-        if ((seen & (1u << i)) == 0)
+        if (i < CAUGHT && (seen & (1u << i)) == 0)
             return err_set(e, ERR_PEER, "a process status has no line \"%s\"", names[i]);
     *ret_status = s;
     return 0;

@@ -20,6 +20,10 @@ struct procstatus {
     size_t n_groups, n_foreign_groups; /* supplementary; those that are not gid[0] */
     uint64_t cap_inh, cap_prm, cap_eff, cap_bnd, cap_amb;
     unsigned no_new_privs, seccomp;
+    /* bit n-1 is signal n; 0 where the line is missing: it has a handler; the thread's, the
+     * process's */
+    uint64_t sig_caught, sig_pending[2];
+    uint64_t rss_anon, rss_shmem; /* bytes; 0 where the line is missing */
 };
 
 /* All of the fields must be there, once each and in range. */

@@ -1,7 +1,8 @@
 /*
  * seccomp-table.h: every system call a pod may make, sorted. the optional ones are skipped by a
- * libseccomp that does not know them yet. clone, clone3, ioctl, personality, setsockopt, socket,
- * socketpair have rules of their own (seccomp.c).
+ * libseccomp that does not know them yet. clone, clone3, fadvise64, fcntl, inotify, ioctl,
+ * personality, prctl, preadv2, seccomp, setsockopt, socket, socketpair, syncfs have rules of their
+ * own (seccomp.c).
  *
  * Left out though container runtimes allow them: what observes or enters other processes (ptrace,
  * process_vm_*, kcmp, pidfd_getfd), what names files around the mount table (name_to_handle_at),
@@ -54,7 +55,6 @@ static const struct seccomp_name {
     {"exit_group", false},
     {"faccessat", false},
     {"faccessat2", false},
-    {"fadvise64", false},
     {"fallocate", false},
     {"fchdir", false},
     {"fchmod", false},
@@ -62,7 +62,6 @@ static const struct seccomp_name {
     {"fchmodat2", true},
     {"fchown", false},
     {"fchownat", false},
-    {"fcntl", false},
     {"fdatasync", false},
     {"fgetxattr", false},
     {"flistxattr", false},
@@ -109,10 +108,6 @@ static const struct seccomp_name {
     {"gettimeofday", false},
     {"getuid", false},
     {"getxattr", false},
-    {"inotify_add_watch", false},
-    {"inotify_init", false},
-    {"inotify_init1", false},
-    {"inotify_rm_watch", false},
     {"ioprio_get", false},
     {"ioprio_set", false},
     {"kill", false},
@@ -175,10 +170,8 @@ static const struct seccomp_name {
     {"pkey_mprotect", false},
     {"poll", false},
     {"ppoll", false},
-    {"prctl", false},
     {"pread64", false},
     {"preadv", false},
-    {"preadv2", false},
     {"prlimit64", false},
     {"pselect6", false},
     {"pwrite64", false},
@@ -220,7 +213,6 @@ static const struct seccomp_name {
     {"sched_setparam", false},
     {"sched_setscheduler", false},
     {"sched_yield", false},
-    {"seccomp", false},
     {"select", false},
     {"semctl", false},
     {"semget", false},
@@ -263,7 +255,6 @@ static const struct seccomp_name {
     {"symlink", false},
     {"symlinkat", false},
     {"sync_file_range", false},
-    {"syncfs", false},
     {"sysinfo", false},
     {"tee", false},
     {"tgkill", false},

@@ -1,14 +1,19 @@
 #include "seccomp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -19,6 +24,12 @@
 
 /* libseccomp's own SCMP_A0() leaves a member out, which clang warns of. */
 #define ARG_IS(n, value) ((struct scmp_arg_cmp){(n), SCMP_CMP_EQ, (scmp_datum_t)(value), 0})
+/* In those bits; all 32 of them where the kernel reads an int and not what is above it. */
+#define ARG_HAS(n, mask, value) \
+    ((struct scmp_arg_cmp){(n), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(value)})
+#define INT UINT32_MAX
+
+#define TYPE_BITS 0xf /* of a socket's type; the others are flags */
 
 #define NEW_NAMESPACES                                                                       \
     ((uint64_t)CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
@@ -86,13 +97,31 @@ static int add_unknown(scmp_filter_ctx ctx, struct err *e)
     return 0;
 }
 
+/*
+ * Of the internet families TCP and UDP alone: SCTP, DCCP, MPTCP and their like are modules that the
+ * kernel would load for whoever asks, with a long record of holes.
+ */
+static int add_internet(scmp_filter_ctx ctx, int family, struct err *e)
+{
+    static const struct {
+        int type, protocol;
+    } known[] = {
+        {SOCK_STREAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, 0}, {SOCK_DGRAM, IPPROTO_UDP}};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (check(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, ARG_IS(0, family),
+                                   ARG_HAS(1, TYPE_BITS, known[i].type),
+                                   ARG_IS(2, known[i].protocol)),
+                  "socket", e) < 0)
+            return -1;
+    return 0;
+}
+
 static int add_sockets(scmp_filter_ctx ctx, struct err *e)
 {
-    static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
-
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-        if (allow_if(ctx, SCMP_SYS(socket), "socket", ARG_IS(0, families[i]), e) < 0)
-            return -1;
+    if (add_internet(ctx, AF_INET, e) < 0 || add_internet(ctx, AF_INET6, e) < 0 ||
+        allow_if(ctx, SCMP_SYS(socket), "socket", ARG_IS(0, AF_UNIX), e) < 0)
+        return -1;
     if (check(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, ARG_IS(0, AF_NETLINK),
                                ARG_IS(2, NETLINK_ROUTE)),
               "socket", e) < 0)
@@ -133,28 +162,156 @@ static int add_ioctl(scmp_filter_ctx ctx, struct err *e)
 static int allow_unless(scmp_filter_ctx ctx, int call, const char *name, unsigned arg,
                         uint32_t value, struct err *e)
 {
-    for (uint32_t bit = 1; bit != 0; bit <<= 1) {
-        struct scmp_arg_cmp differs = {
-            .arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = bit, .datum_b = ~value & bit};
-
-        if (check(seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &differs), name, e) < 0)
+    for (uint32_t bit = 1; bit != 0; bit <<= 1)
+        if (allow_if(ctx, call, name, ARG_HAS(arg, bit, ~value & bit), e) < 0)
             return -1;
-    }
     return 0;
 }
 
 /*
- * SO_LINGER makes the last close of a socket wait. A socket can be sent to a process outside of the
- * pod, where the last close is that process's: it would wait for as long as the pod wished.
+ * What a socket may be told. Not SO_LINGER, which makes the last close of a socket wait: one can be
+ * sent to a process outside of the pod, where the last close is that process's. None of the
+ * filters: their machine code counts against one limit of the whole machine
+ * (net.core.bpf_jit_limit), and when that is used up no pod can get its own filter any more. No
+ * keys (TCP_MD5SIG) and no lists of sources, which are memory that is counted for nobody; and
+ * nothing that puts another protocol into a socket (TCP_ULP, UDP_ENCAP).
  */
+static const struct {
+    int level, option;
+} socket_options[] = {
+    // clang-format off
+    {SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_DONTROUTE}, {SOL_SOCKET, SO_BROADCAST},
+    {SOL_SOCKET, SO_SNDBUF}, {SOL_SOCKET, SO_RCVBUF}, {SOL_SOCKET, SO_KEEPALIVE},
+    {SOL_SOCKET, SO_OOBINLINE}, {SOL_SOCKET, SO_PRIORITY}, {SOL_SOCKET, SO_REUSEPORT},
+    {SOL_SOCKET, SO_PASSCRED}, {SOL_SOCKET, SO_RCVLOWAT}, {SOL_SOCKET, SO_SNDLOWAT},
+    {SOL_SOCKET, SO_RCVTIMEO}, {SOL_SOCKET, SO_SNDTIMEO}, {SOL_SOCKET, SO_TIMESTAMP},
+    {SOL_SOCKET, SO_PASSSEC}, {SOL_SOCKET, SO_TIMESTAMPNS}, {SOL_SOCKET, SO_TIMESTAMPING},
+    {SOL_SOCKET, SO_BUSY_POLL}, {SOL_SOCKET, SO_INCOMING_CPU},
+    {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_MAXSEG}, {IPPROTO_TCP, TCP_CORK},
+    {IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
+    {IPPROTO_TCP, TCP_SYNCNT}, {IPPROTO_TCP, TCP_LINGER2}, {IPPROTO_TCP, TCP_DEFER_ACCEPT},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP}, {IPPROTO_TCP, TCP_QUICKACK}, {IPPROTO_TCP, TCP_CONGESTION},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_FASTOPEN},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT}, {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+    {IPPROTO_IP, IP_TOS}, {IPPROTO_IP, IP_TTL}, {IPPROTO_IP, IP_PKTINFO},
+    {IPPROTO_IP, IP_MTU_DISCOVER}, {IPPROTO_IP, IP_RECVERR}, {IPPROTO_IP, IP_RECVTTL},
+    {IPPROTO_IP, IP_RECVTOS}, {IPPROTO_IP, IP_FREEBIND}, {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+    {IPPROTO_IP, IP_MULTICAST_IF}, {IPPROTO_IP, IP_MULTICAST_TTL},
+    {IPPROTO_IP, IP_MULTICAST_LOOP}, {IPPROTO_IP, IP_ADD_MEMBERSHIP},
+    {IPPROTO_IP, IP_DROP_MEMBERSHIP},
+    {IPPROTO_IPV6, IPV6_V6ONLY}, {IPPROTO_IPV6, IPV6_UNICAST_HOPS}, {IPPROTO_IPV6, IPV6_TCLASS},
+    {IPPROTO_IPV6, IPV6_RECVERR}, {IPPROTO_IPV6, IPV6_RECVPKTINFO},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER}, {IPPROTO_IPV6, IPV6_MULTICAST_IF},
+    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS}, {IPPROTO_IPV6, IPV6_MULTICAST_LOOP},
+    {IPPROTO_IPV6, IPV6_JOIN_GROUP}, {IPPROTO_IPV6, IPV6_LEAVE_GROUP},
+    // clang-format on
+};
+
 static int add_setsockopt(scmp_filter_ctx ctx, struct err *e)
 {
-    int call = SCMP_SYS(setsockopt);
+    for (size_t i = 0; i < sizeof(socket_options) / sizeof(socket_options[0]); i++)
+        if (check(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
+                                   ARG_HAS(1, INT, socket_options[i].level),
+                                   ARG_HAS(2, INT, socket_options[i].option)),
+                  "setsockopt", e) < 0)
+            return -1;
+    return 0;
+}
 
-    return allow_unless(ctx, call, "setsockopt", 1, SOL_SOCKET, e) < 0 ||
-                   allow_unless(ctx, call, "setsockopt", 2, SO_LINGER, e) < 0
-               ? -1
-               : 0;
+/*
+ * The commands of fcntl that cost nobody else anything. Not record locks: the kernel counts their
+ * memory for no control group and bounds their number by nothing, so that one pod could take all of
+ * the machine's (flock, one lock an open file, is there). Not F_NOTIFY: see add_no_watches.
+ */
+static int add_fcntl(scmp_filter_ctx ctx, struct err *e)
+{
+    static const int commands[] = {
+        F_DUPFD,
+        F_DUPFD_CLOEXEC,
+        F_GETFD,
+        F_SETFD,
+        F_GETFL,
+        F_SETFL,
+        F_GETLK,
+        F_OFD_GETLK,
+        F_GETOWN,
+        F_SETOWN,
+        F_GETSIG,
+        F_SETSIG,
+        F_GETOWN_EX,
+        F_SETOWN_EX,
+        F_GETLEASE,
+        F_SETPIPE_SZ,
+        F_GETPIPE_SZ,
+        F_ADD_SEALS,
+        F_GET_SEALS,
+        F_GET_RW_HINT,
+        F_SET_RW_HINT,
+        F_GET_FILE_RW_HINT,
+        F_SET_FILE_RW_HINT,
+    };
+    static const int locks[] = {F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW};
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (allow_if(ctx, SCMP_SYS(fcntl), "fcntl", ARG_HAS(1, INT, commands[i]), e) < 0)
+            return -1;
+    for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
+        if (check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOLCK), SCMP_SYS(fcntl), 1,
+                                   ARG_HAS(1, INT, locks[i])),
+                  "fcntl", e) < 0)
+            return -1;
+    return 0;
+}
+
+/*
+ * Filters of the pod's own, by either of the two calls: see socket_options. They are said not to
+ * exist, which programs that would like one know how to live with.
+ */
+static int add_no_filters(scmp_filter_ctx ctx, struct err *e)
+{
+    if (check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(seccomp), 0), "seccomp", e) <
+        0)
+        return -1;
+    if (check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
+                               ARG_HAS(0, INT, PR_SET_SECCOMP)),
+              "prctl", e) < 0)
+        return -1;
+    return allow_unless(ctx, SCMP_SYS(prctl), "prctl", 0, PR_SET_SECCOMP, e);
+}
+
+/*
+ * Watches. All pods share the files of /usr, and a watch there tells when somebody else starts a
+ * program: their server waking, for one. Programs that like to watch fall back on looking.
+ */
+static int add_no_watches(scmp_filter_ctx ctx, struct err *e)
+{
+    static const int calls[] = {SCMP_SYS(inotify_init), SCMP_SYS(inotify_init1),
+                                SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch)};
+
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+        if (check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), calls[i], 0), "inotify", e) < 0)
+            return -1;
+    return 0;
+}
+
+/*
+ * What all pods share of the host's files is in the page cache once. Nobody empties it for the
+ * others (the advice is taken and not followed), asks what is in it, or has a file system that is
+ * not theirs alone written out.
+ */
+static int add_cache(scmp_filter_ctx ctx, struct err *e)
+{
+    if (check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(fadvise64), 1,
+                               ARG_HAS(3, INT, POSIX_FADV_DONTNEED)),
+              "fadvise64", e) < 0 ||
+        allow_unless(ctx, SCMP_SYS(fadvise64), "fadvise64", 3, POSIX_FADV_DONTNEED, e) < 0)
+        return -1;
+    if (check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(preadv2), 1,
+                               ARG_HAS(5, RWF_NOWAIT, RWF_NOWAIT)),
+              "preadv2", e) < 0 ||
+        allow_if(ctx, SCMP_SYS(preadv2), "preadv2", ARG_HAS(5, RWF_NOWAIT, 0), e) < 0)
+        return -1;
+    return check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(syncfs), 0), "syncfs", e);
 }
 
 static int add_conditional(scmp_filter_ctx ctx, struct err *e)
@@ -167,6 +324,9 @@ static int add_conditional(scmp_filter_ctx ctx, struct err *e)
         return -1;
     if (allow_if(ctx, SCMP_SYS(personality), "personality", ARG_IS(0, 0), e) < 0 ||
         allow_if(ctx, SCMP_SYS(personality), "personality", ARG_IS(0, UINT32_MAX), e) < 0)
+        return -1;
+    if (add_no_filters(ctx, e) < 0 || add_no_watches(ctx, e) < 0 || add_fcntl(ctx, e) < 0 ||
+        add_cache(ctx, e) < 0)
         return -1;
     return add_sockets(ctx, e) < 0 || add_ioctl(ctx, e) < 0 || add_setsockopt(ctx, e) < 0 ? -1 : 0;
 }

@@ -169,6 +169,7 @@ int call_dormd(const struct cli *c, const struct call_words *w, enum call_end en
     if (ask(c, w, &fd, e) < 0)
         return -1;
     table_init(&t, stdout, c->output);
+    t.live = cli_value(c, "follow") != NULL;
     r = converse(c, fd, end, &(struct reader){.t = &t}, e);
     if (r == 0 || t.head_done || t.cells_n > 0)
         table_end(&t);

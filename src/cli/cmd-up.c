@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "cli/call.h"
 #include "cli/hub.h"
+#include "cli/restart.h"
 #include "cli/start.h"
 
 static int welcome(const struct cli *c, struct err *e)
@@ -30,15 +31,16 @@ static int run(struct cli *c, struct err *e)
     }
     if (hub_state(c, state, e) < 0)
         return -1;
-    if (hub_connect(c, &fd, e) < 0 && (e->kind != ERR_MISSING || start_hub(c, state, e) < 0))
-        return -1;
-    close_fd(&fd);
-    return welcome(c, e);
+    if (hub_connect(c, &fd, e) == 0) {
+        close_fd(&fd);
+        return restart_outdated(c, state, e) < 0 ? -1 : welcome(c, e);
+    }
+    return e->kind != ERR_MISSING || start_hub(c, state, e) < 0 ? -1 : welcome(c, e);
 }
 
 const struct cmd cmd_up = {
     .name = "up",
-    .summary = "start the hub, if it does not run, and say how to connect",
+    .summary = "start the hub, or what was upgraded of it, and say how to connect",
     .example = "sudo dorm up",
     .run = run,
 };

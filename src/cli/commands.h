@@ -9,7 +9,10 @@
     X(purge)            \
     X(status)           \
     X(reload)           \
+    X(restart)          \
     X(doctor)           \
+    X(top)              \
+    X(events)           \
     X(undo)             \
     X(user_add)         \
     X(user_list)        \
@@ -23,8 +26,11 @@
     X(server_show)      \
     X(server_start)     \
     X(server_stop)      \
+    X(server_nap)       \
     X(server_logs)      \
     X(server_psql)      \
+    X(server_shell)     \
+    X(server_run)       \
     X(server_reset)     \
     X(server_remove)    \
     X(volume_list)      \

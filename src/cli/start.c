@@ -32,7 +32,7 @@ static bool is_there(const char *path)
     return stat(path, &st) == 0;
 }
 
-static bool by_systemd(const char *state)
+bool start_by_unit(const char *state)
 {
     return hub_is_default(state) && is_there("/run/systemd/system") &&
            (is_there("/etc/systemd/system/" UNIT) ||
@@ -44,7 +44,7 @@ const char *start_log_of(const char *state)
 {
     static char path[HUB_PATH + 16];
 
-    if (by_systemd(state))
+    if (start_by_unit(state))
         return "journalctl -u " UNIT;
     (void)snprintf(path, sizeof(path), "%s/dormd.log", state);
     return path;
@@ -134,7 +134,7 @@ int start_forget(const struct cli *c, const char *state, struct err *e)
 {
     static const char *const disable[] = {"systemctl", "--quiet", "disable", "--now", UNIT, NULL};
 
-    if (geteuid() != 0 || !by_systemd(state))
+    if (geteuid() != 0 || !start_by_unit(state))
         return 0;
     if (systemctl(disable, e) != 0)
         call_remark(c, "systemd may start the hub again at the next boot: systemctl disable " UNIT);
@@ -288,10 +288,29 @@ static int start_by_hand(const struct cli *c, const char *state, struct err *e)
     return 0;
 }
 
+static int restart_unit(const struct cli *c, const char *state, struct err *e)
+{
+    static const char *const restart[] = {"systemctl", "--quiet", "restart", UNIT, NULL};
+    int code = systemctl(restart, e);
+
+    if (code < 0)
+        return -1;
+    if (code != 0) {
+        (void)err_set(e, ERR_MISSING, "systemd could not restart " UNIT);
+        return err_hint(e, "why: %s", start_log_of(state));
+    }
+    return wait_for_socket(c, state, e);
+}
+
+int start_again(const struct cli *c, const char *state, struct err *e)
+{
+    return start_by_unit(state) ? restart_unit(c, state, e) : start_by_hand(c, state, e);
+}
+
 int start_hub(const struct cli *c, const char *state, struct err *e)
 {
     call_remark(c, is_there(state) ? "starting the hub"
                                    : "starting a new hub: PostgreSQL is prepared once, which takes "
                                      "some seconds");
-    return by_systemd(state) ? start_unit(c, state, e) : start_by_hand(c, state, e);
+    return start_by_unit(state) ? start_unit(c, state, e) : start_by_hand(c, state, e);
 }

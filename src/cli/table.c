@@ -162,7 +162,7 @@ static void row_as_cells(struct table *t, const char *const *cells, size_t n)
         t->cells[t->cells_n++] = cell;
         widen(t, i, cell);
     }
-    if (t->cells_n >= BLOCK_CELLS)
+    if (t->cells_n >= BLOCK_CELLS || t->live)
         flush(t);
 }
 
@@ -179,6 +179,8 @@ void table_row(struct table *t, const char *const *cells, size_t n)
 
         (void)fprintf(t->out, "%s\n", name);
     }
+    if (t->live)
+        (void)fflush(t->out);
 }
 
 void table_say(struct table *t, const char *line)

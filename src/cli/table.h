@@ -15,6 +15,7 @@ struct table {
     char **cells; /* waiting to be aligned, row by row */
     size_t cells_n, cells_size;
     size_t *widths;
+    bool live;      /* each row is shown as it comes: it may be some time until the next */
     bool head_done; /* the header, or the first element of the array, is out */
 };
 

@@ -78,9 +78,11 @@ const struct yaml *yaml_nth(const struct yaml *y, size_t i);
     X(CORES, "a number of cores")                 \
     X(DURATION, "a duration")                     \
     X(SLEEP, "a duration or never")               \
+    X(NAP, "a duration, never or auto")           \
     X(CLOCK, "a time of day or never")            \
     X(LIFECYCLE, "persistent or ephemeral")       \
-    X(POOL, "a size or a percentage")             \
+    X(OUT, "none, until lists can be allowed")    \
+    X(SHARE, "a size or a percentage")            \
     X(RANGE, "a range of ids")                    \
     X(VALUE, "a value")
 
@@ -173,7 +175,7 @@ typedef int conf_parse_fn(const struct conf_row *row, const char *text, void *at
                           char why[VALUE_WHY]);
 conf_parse_fn conf_parse_driver, conf_parse_path, conf_parse_mount, conf_parse_host,
     conf_parse_options, conf_parse_modes, conf_parse_template, conf_parse_object,
-    conf_parse_lifecycle;
+    conf_parse_lifecycle, conf_parse_out;
 
 /* Is one of two normal paths the other, or below it? */
 bool conf_paths_meet(const char *a, const char *b);

@@ -58,7 +58,7 @@ static int by_place(const void *a, const void *b)
     return (p->column > q->column) - (p->column < q->column);
 }
 
-static int fail(struct report *r, struct conf_problems *problems, struct err *e)
+static int fail(const struct report *r, struct conf_problems *problems, struct err *e)
 {
     struct conf_problems *all = r->to;
 
@@ -68,7 +68,7 @@ static int fail(struct report *r, struct conf_problems *problems, struct err *e)
     if (all->n > 1)
         (void)err_hint(e, "%s has %s%u more problem%s", r->name, all->full ? "at least " : "",
                        all->n - 1, all->n == 2 ? "" : "s");
-    if (problems != NULL)
+    if (problems != NULL && problems != all)
         *problems = *all;
     return -1;
 }
@@ -100,6 +100,7 @@ int conf_parse(const char *text, size_t len, const char *name, struct conf **ret
     if (root == NULL)
         return fail(&report, problems, e);
     c = conf_new();
+    memcpy(c->file, report.name, sizeof(c->file));
     conf_walk(c, root, &report);
     conf_settle(c, root, &report);
     yaml_free(root);
@@ -130,6 +131,29 @@ int conf_load(const char *path, struct conf **ret, struct conf_problems *problem
     report_init(&report, &found, path);
     report_add(&report, 1, 1, NULL, "the file is larger than %d bytes", CONF_FILE_MAX);
     return fail(&report, problems, e);
+}
+
+void conf_blame(const struct conf *c, const struct conf_parameter *p, enum conf_blamed what,
+                const char *why, struct conf_problems *to)
+{
+    const struct conf_spot *at = what == CONF_BLAME_NAME ? &p->name_at : &p->value_at;
+    struct report r = {.to = to};
+    char shown[128];
+
+    memcpy(r.name, c->file, sizeof(r.name));
+    if (what == CONF_BLAME_NAME)
+        report_add(&r, at->line, at->column, p->name, "%s", why);
+    else
+        report_add(&r, at->line, at->column, p->name, "\"%s\" %s",
+                   str_show(shown, sizeof(shown), p->value, strlen(p->value)), why);
+}
+
+int conf_blame_end(const struct conf *c, struct conf_problems *all, struct err *e)
+{
+    struct report r = {.to = all};
+
+    memcpy(r.name, c->file, sizeof(r.name));
+    return all->n == 0 ? 0 : fail(&r, all, e);
 }
 
 void conf_free(struct conf *c)

@@ -84,6 +84,9 @@ struct conf_volume {
 struct conf_parameter {
     char name[64];
     char *value; /* owned; text as written, not yet quoted for postgresql.conf */
+    struct conf_spot {
+        unsigned line, column; /* from 1 */
+    } name_at, value_at;
 };
 
 struct conf_server {
@@ -91,7 +94,8 @@ struct conf_server {
     struct conf_claim claim;
     struct conf_claim *extra; /* owned; extraClaims, in the order of the file */
     size_t extra_n;
-    bool ephemeral; /* lifecycle: ephemeral */
+    bool ephemeral;   /* lifecycle: ephemeral */
+    bool network_out; /* false: none; nothing else can be said yet */
     struct {
         uint64_t every_ms; /* UINT64_MAX = never */
         uint32_t keep;
@@ -102,9 +106,15 @@ struct conf_server {
         uint32_t cpu_milli;
         uint32_t pids;
     } limits;
+    struct {
+        uint64_t memory;
+        uint32_t cpu_milli;
+    } requests;
     struct conf_parameter *parameters; /* owned; in the order of the file */
     size_t parameter_n;
-    uint64_t sleep_after_ms; /* UINT64_MAX = never */
+    uint64_t sleep_after_ms;     /* UINT64_MAX = never, here and below */
+    uint64_t nap_ms;             /* 0 = auto: where this machine can give memory back */
+    uint64_t sleep_connected_ms; /* with clients connected, but idle */
 };
 
 /* One line of `dorm config show`. */
@@ -118,6 +128,7 @@ struct conf_item {
 };
 
 struct conf {
+    char file[64]; /* its name, as messages have it */
     char hub[32];
     char domain[254]; /* "" = none */
     struct {
@@ -128,10 +139,10 @@ struct conf {
     size_t storage_n;
     struct conf_server server;
     struct {
-        struct conf_pool {
+        struct conf_share {
             uint64_t bytes;   /* 0: percent holds */
-            uint64_t percent; /* of the free disk, 1-100; 0: bytes holds */
-        } pool;
+            uint64_t percent; /* 1-100; 0: bytes holds */
+        } pool, memory;       /* of the free disk; of the machine's memory */
         struct conf_range {
             uint32_t first, last;
         } uids;
@@ -169,6 +180,16 @@ int conf_load(const char *path, struct conf **ret, struct conf_problems *problem
 void conf_free(struct conf *c); /* NULL is fine */
 
 const struct conf_class *conf_class(const struct conf *c, const char *name); /* or NULL */
+
+enum conf_blamed { CONF_BLAME_NAME, CONF_BLAME_VALUE };
+/*
+ * Whoever knows PostgreSQL finds fault with a setting of a file that was parsed: added to what is
+ * wrong with it, at its line. why is what is said after the name, or after the quoted value.
+ */
+void conf_blame(const struct conf *c, const struct conf_parameter *p, enum conf_blamed what,
+                const char *why, struct conf_problems *to);
+/* 0, or -1 with e as conf_parse() leaves it. */
+int conf_blame_end(const struct conf *c, struct conf_problems *all, struct err *e);
 
 /* Where to listen: one or two addresses as text, borrowed from c or static. Returns how many. */
 size_t conf_listen_addresses(const struct conf *c, const char *ret[2]);

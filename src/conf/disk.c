@@ -238,3 +238,13 @@ int conf_parse_lifecycle(const struct conf_row *row, const char *text, void *at,
     *(bool *)at = str_is(text, "ephemeral");
     return 0;
 }
+
+int conf_parse_out(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
+{
+    (void)row;
+    if (!str_is(text, "none"))
+        return conf_why(why,
+                        "cannot be allowed: in this version no server has a network; use none");
+    *(bool *)at = false;
+    return 0;
+}

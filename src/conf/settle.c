@@ -134,6 +134,59 @@ static void settle_claims(struct settle *s)
     }
 }
 
+/* Is there a value, and was it reported? Then the default stands where it would. */
+static bool is_wrong(const struct yaml *map, const char *path, const char *key)
+{
+    const struct yaml *value = yaml_value(map, key);
+    struct conf_share room; /* as large as what any of these keys becomes */
+    char why[VALUE_WHY];
+
+    return value != NULL && (value->kind != YAML_TEXT ||
+                             conf_value(conf_row(path, key), value->text, &room, why) < 0);
+}
+
+static void settle_requests(struct settle *s)
+{
+    static const char limits_path[] = "server.limits", requests_path[] = "server.requests";
+    const struct conf_server *server = &s->conf->server;
+    const struct yaml *map = yaml_value(s->root, "server"), *limits = yaml_value(map, "limits"),
+                      *requests = yaml_value(map, "requests");
+    uint64_t all = s->conf->machine.memory.bytes; /* 0: a percentage of what is not known here */
+    char why[VALUE_WHY], text[16];
+
+    (void)snprintf(why, sizeof(why), "is above limits.memory, %s: a server cannot be given it",
+                   str_size(text, sizeof(text), server->limits.memory));
+    if (server->requests.memory > server->limits.memory &&
+        !is_wrong(limits, limits_path, "memory") && !is_wrong(requests, requests_path, "memory"))
+        refuse(s, requests, "memory", why);
+    (void)snprintf(why, sizeof(why), "is above limits.cpu, %um: a server cannot be given it",
+                   server->limits.cpu_milli);
+    if (server->requests.cpu_milli > server->limits.cpu_milli &&
+        !is_wrong(limits, limits_path, "cpu") && !is_wrong(requests, requests_path, "cpu"))
+        refuse(s, requests, "cpu", why);
+    (void)snprintf(why, sizeof(why), "is less than requests.memory, %s: no server would ever start",
+                   str_size(text, sizeof(text), server->requests.memory));
+    map = yaml_value(s->root, "machine");
+    if (all != 0 && all < server->requests.memory && !is_wrong(map, "machine", "memory"))
+        refuse(s, map, "memory", why);
+}
+
+/* Only what was written: "auto" gives way to a short time until it is stopped. */
+static void settle_sleep(struct settle *s)
+{
+    const struct conf_server *server = &s->conf->server;
+    const struct yaml *map = yaml_value(yaml_value(s->root, "server"), "sleep");
+    char why[VALUE_WHY], text[16];
+
+    (void)snprintf(why, sizeof(why),
+                   "is not shorter than sleep.connected, %s: it would be stopped first; "
+                   "write never if it is not to nap",
+                   str_duration(text, sizeof(text), server->sleep_connected_ms));
+    if (server->nap_ms != UINT64_MAX && server->nap_ms >= server->sleep_connected_ms &&
+        !is_wrong(map, "server.sleep", "nap") && !is_wrong(map, "server.sleep", "connected"))
+        refuse(s, map, "nap", why);
+}
+
 static void settle_volume(struct settle *s, size_t i)
 {
     struct conf_volume *volume = &s->conf->volumes[i];
@@ -166,6 +219,8 @@ void conf_settle(struct conf *c, const struct yaml *root, struct report *r)
             settle_driver(&s, &c->storage[i]);
     }
     settle_claims(&s);
+    settle_requests(&s);
+    settle_sleep(&s);
     for (size_t i = 0; i < c->volume_n; i++)
         settle_volume(&s, i);
     if (c->backup.minute >= 0 && *c->backup.target == '\0' &&

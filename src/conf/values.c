@@ -229,6 +229,14 @@ static int parse_sleep(const struct conf_row *row, const char *text, void *at, c
     return 0;
 }
 
+static int parse_nap(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
+{
+    if (!str_is(text, "auto"))
+        return parse_sleep(row, text, at, why);
+    *(uint64_t *)at = 0;
+    return 0;
+}
+
 static int parse_clock(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
 {
     const char *colon = strchr(text, ':');
@@ -252,21 +260,21 @@ static int parse_clock(const struct conf_row *row, const char *text, void *at, c
     return 0;
 }
 
-static int parse_pool(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
+static int parse_share(const struct conf_row *row, const char *text, void *at, char why[VALUE_WHY])
 {
-    struct conf_pool pool = {0};
+    struct conf_share share = {0};
     size_t n = strspn(text, DIGITS);
 
     if (n > 0 && str_is(text + n, "%")) {
         char digits[4];
 
         (void)snprintf(digits, sizeof(digits), "%.*s", (int)n, text);
-        if (!str_u64(digits, &pool.percent) || pool.percent < 1 || pool.percent > 100 || n > 3)
+        if (!str_u64(digits, &share.percent) || share.percent < 1 || share.percent > 100 || n > 3)
             return conf_why(why, "is not between 1%% and 100%%");
-    } else if (parse_size(row, text, &pool.bytes, why) < 0) {
+    } else if (parse_size(row, text, &share.bytes, why) < 0) {
         return -1;
     }
-    *(struct conf_pool *)at = pool;
+    *(struct conf_share *)at = share;
     return 0;
 }
 
@@ -337,9 +345,11 @@ static conf_parse_fn *const parsers[CONF_TYPE_N] = {
     [CONF_CORES] = parse_cores,
     [CONF_DURATION] = parse_duration,
     [CONF_SLEEP] = parse_sleep,
+    [CONF_NAP] = parse_nap,
     [CONF_CLOCK] = parse_clock,
     [CONF_LIFECYCLE] = conf_parse_lifecycle,
-    [CONF_POOL] = parse_pool,
+    [CONF_OUT] = conf_parse_out,
+    [CONF_SHARE] = parse_share,
     [CONF_RANGE] = parse_range,
 };
 

@@ -283,6 +283,8 @@ static void walk_parameter(struct walk *w, const struct place *at, const struct 
     p = &s->parameters[s->parameter_n++];
     (void)snprintf(p->name, sizeof(p->name), "%s", key->text);
     p->value = mem_copy(key->value->text);
+    p->name_at = (struct conf_spot){key->line, key->column};
+    p->value_at = (struct conf_spot){key->value->line, key->value->column};
     add_item(w, &place, key->value, p->value);
 }
 

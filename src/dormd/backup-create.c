@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "base/when.h"
 #include "conf/conf.h"
+#include "dormd/events.h"
 #include "dormd/keeper.h"
 #include "dormd/people.h"
 #include "engine/local.h"
@@ -65,6 +66,8 @@ static void remember_result(const struct backup_run *r, const struct err *e)
         return;
     remember(r->hub, "backup.last_error", e == NULL ? "" : e->msg);
     if (e != NULL)
+        event_add(r->hub, EVENT_BACKUP, NULL, NULL, "no backup: %s", e->msg);
+    if (e != NULL)
         return;
     (void)snprintf(when, sizeof(when), "%lld", (long long)r->created);
     (void)snprintf(place, sizeof(place), "%s/%s", r->target, r->name);
@@ -80,6 +83,7 @@ static void say_done(const struct backup_run *r)
                    (unsigned long long)r->result->images, r->result->images == 1 ? "" : "s",
                    str_size(size, sizeof(size), r->result->bytes), r->target);
     log_info(NULL, "%s", text);
+    event_add(r->hub, EVENT_BACKUP, NULL, NULL, "%s", text);
     if (r->call == NULL)
         return;
     call_say(r->call, "%s", text);
@@ -265,7 +269,7 @@ static void add_item(struct backup_run *r, const struct store_volume *v, const c
     if (v->server[0] == '\0' || store_server_by_id(r->hub->store, v->server, &s, &e) < 0)
         return;
     x->major = str_is(v->component, "postgres") ? (uint64_t)s.image : 0;
-    x->shot.running = fleet_look(r->hub->fleet, v->server).state == LIFE_AWAKE;
+    x->shot.running = fleet_runs(r->hub->fleet, v->server);
 }
 
 static int choose_one(void *arg, const struct store_volume *v, const char *server,

@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "dormd/door.h"
 #include "dormd/people.h"
+#include "dormd/tools.h"
 
 enum { NAMES_TRIED = 100 };
 
@@ -152,6 +153,7 @@ void beside_remove(struct call *c, const struct store_account *a)
         return;
     }
     (void)err_set(&why, ERR_DENIED, "terminating connection: the server is being removed");
+    tools_end(c->hub->tools, a->server.id, &why);
     door_kick(c->hub->door, a->server.id, &why);
     call_hold(c);
     c->waiter.told = removed;

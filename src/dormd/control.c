@@ -52,6 +52,8 @@ static void call_end(struct call *c)
     for (size_t i = 0; i < c->words_n; i++)
         free(c->words[i]);
     c->words_n = 0;
+    if (c->gone != NULL)
+        c->gone(c);
     free(c->state);
     list_remove(&o->node);
     loop_free_later(c->hub->loop, o);
@@ -200,8 +202,9 @@ void call_job(struct call *c, const char *what, int (*run)(void *call, struct er
 
 static const struct verb *find_verb(const char *name)
 {
-    const struct verb *const tables[] = {verbs_user,     verbs_server, verbs_volume,
-                                         verbs_snapshot, verbs_hub,    verbs_backup};
+    const struct verb *const tables[] = {verbs_user,   verbs_server, verbs_volume, verbs_snapshot,
+                                         verbs_hub,    verbs_backup, verbs_top,    verbs_tool,
+                                         verbs_events, verbs_logs};
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct verb *v = tables[i]; v->name != NULL; v++)

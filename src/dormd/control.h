@@ -19,9 +19,10 @@ struct call {
     char self[32];           /* who calls, when not root: the login of an OS user, or "" */
     char *words[IPC_FIELDS]; /* owned: verb, key, value, key, value, ... */
     size_t words_n;
-    struct fleet_waiter waiter; /* for verbs that wait for a server */
-    void *state;                /* of the verb; freed with the call */
-    bool over, job;             /* answered; a job works for it */
+    struct fleet_waiter waiter;   /* for verbs that wait for a server */
+    void *state;                  /* of the verb; freed with the call */
+    void (*gone)(struct call *c); /* called before that; may be NULL */
+    bool over, job;               /* answered; a job works for it */
 };
 
 enum verb_who {
@@ -37,7 +38,7 @@ struct verb {
 
 /* Every verb there is, ended by a NULL name. */
 extern const struct verb verbs_user[], verbs_server[], verbs_volume[], verbs_snapshot[],
-    verbs_hub[], verbs_backup[];
+    verbs_hub[], verbs_backup[], verbs_top[], verbs_tool[], verbs_events[], verbs_logs[];
 
 struct control *control_open(struct hub *h, struct err *e);
 void control_free(struct control *c);

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "conf/conf.h"
 #include "deed-int.h"
+#include "dormd/events.h"
 #include "dormd/people.h"
 
 /* ---- delete ---- */
@@ -87,6 +88,7 @@ static void bring_back(struct call *c, const struct store_undo *u)
         return;
     }
     call_say(c, "undone: %s", u->text);
+    event_add(c->hub, EVENT_DEED, u->server, NULL, "undone: %s", u->text);
     call_remark(c, "its server has it again from its next wake on");
     call_done(c);
 }

@@ -13,6 +13,7 @@
 #include "base/when.h"
 #include "conf/conf.h"
 #include "dormd/door.h"
+#include "dormd/events.h"
 #include "dormd/news.h"
 #include "dormd/people.h"
 #include "engine/local.h"
@@ -187,6 +188,8 @@ void deed_tell_users(const struct call *c, const struct store_undo *u)
 {
     char until[WHEN_SIZE];
 
+    event_add(c->hub, EVENT_DEED, u->server, NULL, "%s by %s: dorm undo %lld", u->text,
+              c->uid == 0 ? "root" : c->self, (long long)u->number);
     if (c->uid == 0 && u->server[0] != '\0')
         news_leave(c->hub, u->server,
                    "%s, by the administrator; undo, until %s UTC: dorm undo %lld", u->text,

@@ -21,6 +21,7 @@
 #include "cert/cert.h"
 #include "conf/conf.h"
 #include "dormd/backups.h"
+#include "dormd/nap.h"
 #include "engine/local.h"
 #include "pg/install.h"
 #include "store/store.h"
@@ -97,6 +98,17 @@ static void check_memory(struct diagnosis *d)
         warn(d, "cpu limits", "the kernel offers no cpu controller here");
     if ((limits & BOX_LIMITS_PIDS) == 0)
         bad(d, "process limits", "the kernel offers no pids controller here");
+}
+
+static void check_nap(struct diagnosis *d)
+{
+    const struct hub *h = d->call->hub;
+    char text[200];
+
+    /* no fault, either way */
+    (void)nap_explain(h->conf->server.nap_ms, box_groups_reclaims(local_groups(h->engine)), text,
+                      sizeof(text));
+    good(d, "naps", text);
 }
 
 /* ---- sandbox, loop, PostgreSQL ---- */
@@ -233,6 +245,7 @@ static int examine(void *arg, struct err *e)
     struct diagnosis d = {.call = c};
 
     check_memory(&d);
+    check_nap(&d);
     check_sandbox(&d);
     check_loop(&d);
     check_postgres(&d);

@@ -13,8 +13,10 @@
 #include "dormd/backups.h"
 #include "dormd/control.h"
 #include "dormd/door.h"
+#include "dormd/events.h"
 #include "dormd/fleet.h"
 #include "dormd/identity.h"
+#include "dormd/tools.h"
 #include "engine/local.h"
 #include "store/store.h"
 
@@ -34,6 +36,8 @@ static void all_asleep(void *owner)
 
 void end_hub(struct hub *h, enum end_how how, struct call *c)
 {
+    struct err why;
+
     if (h->going_down) {
         struct err e;
 
@@ -46,6 +50,9 @@ void end_hub(struct hub *h, enum end_how how, struct call *c)
     h->end_call = c;
     call_hold(c); /* told at the very end, by end_finish */
     log_info(NULL, "going down%s", h->purging ? ", to be removed" : "");
+    event_add(h, EVENT_HUB, NULL, NULL, "the hub goes down");
+    (void)err_set(&why, ERR_BUSY, "the hub is going down");
+    tools_end(h->tools, NULL, &why);
     fleet_down(h->fleet, all_asleep, h);
 }
 
@@ -60,9 +67,11 @@ static int remove_state(struct hub *h, struct err *e)
         "hub.yaml",      "hub.yaml.new",  "hub.yaml.before-restore",
         "restore.begun", BACKUP_RECORD,   "record.db.backup.part",
         "record.db-wal", "record.db-shm", "record.db.lock",
-        "record.db",
+        "events",        "events.1",      "record.db",
     };
 
+    events_free(h->events); /* what happens from now on would be written anew */
+    h->events = NULL;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (fd_remove_tree(h->state_fd, names[i], e) < 0)
             return -1;

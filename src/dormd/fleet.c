@@ -21,6 +21,7 @@ struct fleet *fleet_new(struct loop *loop, struct engine *engine, const struct f
     *f = (struct fleet){
         .loop = loop, .engine = engine, .hooks = *hooks, .resting_most = mounted_most};
     list_init(&f->resting);
+    list_init(&f->queue);
     return f;
 }
 
@@ -36,17 +37,12 @@ static void copy_spec(struct fleet_server *s, const struct fleet_want *want)
     s->spec = spec;
     s->name = name;
     s->log_name.value = name;
-    s->after_ms = want->after_ms;
+    drowse_times(s, want->after_ms, want->nap_ms, want->connected_ms);
 }
 
 static bool has_process(const struct fleet_server *s)
 {
     return s->life.state != LIFE_ASLEEP && s->life.state != LIFE_FAILED;
-}
-
-static bool is_held(const struct fleet *f, const char *server)
-{
-    return map_get(&f->holds, server) != NULL;
 }
 
 static struct fleet_server *know(struct fleet *f, const struct fleet_want *want)
@@ -63,14 +59,24 @@ static struct fleet_server *know(struct fleet *f, const struct fleet_want *want)
         list_init(&s->waiters);
         list_init(&s->stoppers);
         list_init(&s->resting);
+        drowse_init(s);
+        list_init(&s->queued);
         s->since_ms = loop_now(f->loop);
         map_add(&f->servers, s->id, s);
     }
     /* what runs keeps what it was started with; a new wake takes what the hub says now */
     if (s->spec == NULL || s->life.state == LIFE_ASLEEP || s->life.state == LIFE_FAILED)
         copy_spec(s, want);
-    s->fresh = !has_process(s) && !is_held(f, s->id);
+    s->fresh = !has_process(s) && !fleet_is_held(f, s->id);
     return s;
+}
+
+void fleet_unrest(struct fleet_server *s)
+{
+    if (list_empty(&s->resting))
+        return;
+    list_remove(&s->resting);
+    s->fleet->resting_n--;
 }
 
 static void forget(struct fleet_server *s)
@@ -78,12 +84,10 @@ static void forget(struct fleet_server *s)
     struct fleet *f = s->fleet;
 
     assert(list_empty(&s->waiters) && list_empty(&s->stoppers));
-    if (!list_empty(&s->resting)) {
-        list_remove(&s->resting);
-        f->resting_n--;
-    }
+    fleet_unrest(s);
+    list_remove(&s->queued);
     loop_timer_stop(f->loop, &s->deadline);
-    loop_timer_stop(f->loop, &s->idle);
+    drowse_done(s);
     loop_timer_stop(f->loop, &s->retry);
     (void)map_remove(&f->servers, s->id);
     free(s->spec);
@@ -91,6 +95,16 @@ static void forget(struct fleet_server *s)
     free(s->room);
     s->spec = NULL;
     loop_free_later(f->loop, s);
+}
+
+/* Nobody would wake it while there is no dormd. */
+static void let_run(const struct fleet_server *s)
+{
+    struct engine *engine = s->fleet->engine;
+    struct err e;
+
+    if (s->life.state == LIFE_NAPPING && engine->ops->thaw(engine, s->id, &e) < 0)
+        log_err(&s->log, LOG_ERROR_, &e);
 }
 
 void fleet_free(struct fleet *f)
@@ -108,8 +122,10 @@ void fleet_free(struct fleet *f)
             break;
         list_init(&s->waiters);
         list_init(&s->stoppers);
+        let_run(s);
         forget(s);
     }
+    loop_timer_stop(f->loop, &f->admit_timer);
     map_done(&f->servers);
     map_each (&f->holds, slot)
         free(slot->value);
@@ -170,28 +186,12 @@ static void serve(struct fleet_server *s)
     }
 }
 
-static void idle_over(struct loop_timer *t)
-{
-    struct fleet_server *s = list_of(t, struct fleet_server, idle);
-
-    if (s->sessions == 0 && list_empty(&s->waiters))
-        step(s, LIFE_REST);
-}
-
-static void watch_idleness(struct fleet_server *s)
-{
-    bool idle = s->life.state == LIFE_AWAKE && s->sessions == 0 && list_empty(&s->waiters);
-
-    if (!idle || s->after_ms == 0)
-        loop_timer_stop(s->fleet->loop, &s->idle);
-    else if (s->idle.place == 0)
-        loop_timer_set(s->fleet->loop, &s->idle, loop_now(s->fleet->loop) + s->after_ms, idle_over);
-}
-
 static void late(struct loop_timer *t)
 {
     struct fleet_server *s = list_of(t, struct fleet_server, deadline);
 
+    if (fleet_still_works(s, late))
+        return;
     if (s->life.state == LIFE_WAKING) {
         (void)err_set(&s->failure, ERR_BUSY, "the server did not become ready in time");
         (void)err_hint(&s->failure, "dorm server logs %s", s->log_name.value);
@@ -250,17 +250,25 @@ static void ask_engine(struct fleet_server *s, enum life_act act)
         r = engine->ops->start(engine, s->spec, &e);
     else if (act == LIFE_ASK)
         r = engine->ops->ask(engine, s->spec, &e);
+    else if (act == LIFE_FREEZE)
+        r = engine->ops->freeze(engine, s->id, &e);
+    else if (act == LIFE_THAW)
+        r = engine->ops->thaw(engine, s->id, &e);
     else if (act == LIFE_STOP)
         r = engine->ops->stop(engine, s->id, &e);
     else if (act == LIFE_KILL)
         r = engine->ops->kill(engine, s->id, &e);
     if (r == 0)
         return;
-    log_err(&s->log, LOG_ERROR_, &e);
+    log_err(&s->log, act == LIFE_FREEZE ? LOG_INFO_ : LOG_ERROR_, &e); /* on a busy machine */
     if (act == LIFE_START || act == LIFE_ASK) {
         s->failure = e;
         step(s, LIFE_ENDED);
     }
+    if (act == LIFE_FREEZE)
+        step(s, LIFE_STIR);
+    if (act == LIFE_THAW)
+        step(s, LIFE_REST); /* which thaws, or kills when its time is up */
     /* a stop or kill that was refused is tried again, harder, when the deadline passes */
 }
 
@@ -277,6 +285,7 @@ static void start(struct fleet_server *s)
         return;
     }
     s->fresh = false;
+    fleet_mend_taken(s);
     ask_engine(s, LIFE_START);
 }
 
@@ -290,7 +299,13 @@ static void act_on(struct fleet_server *s, enum life_act act)
         s->failure = (struct err){0};
         start(s);
         break;
+    case LIFE_THAW:
+        ask_engine(s, act);
+        if (s->life.state == LIFE_AWAKE)
+            serve(s);
+        break;
     case LIFE_ASK:
+    case LIFE_FREEZE:
     case LIFE_STOP:
     case LIFE_KILL:
         ask_engine(s, act);
@@ -328,7 +343,7 @@ static void look_again(struct fleet_server *s)
 {
     struct fleet *f = s->fleet;
 
-    watch_idleness(s);
+    drowse_changed(s);
     if (has_process(s))
         return;
     if (!list_empty(&s->stoppers)) {
@@ -340,9 +355,9 @@ static void look_again(struct fleet_server *s)
             return; /* who was told has had it forgotten, or woken */
     }
     if (s->life.state == LIFE_ASLEEP && !list_empty(&s->waiters) && !f->going_down &&
-        !is_held(f, s->id))
-        step(s, LIFE_WANT);
-    else if (s->life.state == LIFE_ASLEEP && s->sessions == 0)
+        !fleet_is_held(f, s->id))
+        fleet_queue(s);
+    else if (s->life.state == LIFE_ASLEEP && s->sessions == 0 && list_empty(&s->waiters))
         rest_in_turn(s);
 }
 
@@ -362,11 +377,11 @@ static void step(struct fleet_server *s, enum life_event event)
         log_info(&s->log, "%s -> %s (%s, after %llu ms)", life_state_name(from),
                  life_state_name(to), life_event_name(event),
                  (unsigned long long)(loop_now(f->loop) - s->since_ms));
+        s->lasted_ms = loop_now(f->loop) - s->since_ms;
         s->since_ms = loop_now(f->loop);
-        if (!list_empty(&s->resting)) {
-            list_remove(&s->resting);
-            f->resting_n--;
-        }
+        /* it wakes, and ends at once, again and again */
+        s->mend |= from == LIFE_AWAKE && to == LIFE_FAILED;
+        fleet_unrest(s);
         if (to == LIFE_ASLEEP && s->spec != NULL)
             ask_work(s, ENGINE_TRIM); /* before a snapshot that would keep what was deleted */
         f->hooks.moved(f->hooks.owner, s->id, from, to);
@@ -377,7 +392,18 @@ static void step(struct fleet_server *s, enum life_event event)
      * told may have had it forgotten */
     if (map_get(&f->servers, id) == s && s->life.state == to)
         look_again(s);
+    fleet_admit(f);
     tell_down_if_all_sleep(f);
+}
+
+void fleet_step(struct fleet_server *s, enum life_event event)
+{
+    step(s, event);
+}
+
+void fleet_look_again(struct fleet_server *s)
+{
+    look_again(s);
 }
 
 static void room_changed(struct fleet_server *s, const struct err *why)
@@ -394,7 +420,7 @@ static void evict(struct fleet_server *s, const struct err *why)
     struct fleet *f = s->fleet;
 
     log_err(&s->log, LOG_WARN_, why);
-    if (s->life.state == LIFE_AWAKE)
+    if (s->life.state == LIFE_AWAKE || s->life.state == LIFE_NAPPING)
         f->hooks.evicted(f->hooks.owner, s->id, why);
     step(s, LIFE_REST);
 }
@@ -416,6 +442,15 @@ void fleet_event(struct fleet *f, const char *server, enum engine_event event,
         evict(s, why);
         return;
     }
+    if (event == ENGINE_TOLD) {
+        if (f->hooks.told != NULL && why != NULL)
+            f->hooks.told(f->hooks.owner, server, why);
+        return;
+    }
+    if (event == ENGINE_SLOW) {
+        fleet_slow(s, why);
+        return;
+    }
     memcpy(id, s->id, sizeof(id));
     named_now = event == ENGINE_READY && !s->spec->named;
     s->spec->named |= named_now;
@@ -433,6 +468,8 @@ void fleet_wake(struct fleet *f, const struct fleet_want *want, struct fleet_wai
     struct fleet_server *s = know(f, want);
     struct err e;
 
+    drowse_came(s);
+    fleet_unrest(s); /* or it would be forgotten while it is held, and whoever waits with it */
     w->waiting = true;
     list_append(&s->waiters, &w->node);
     if (f->going_down) {
@@ -440,7 +477,9 @@ void fleet_wake(struct fleet *f, const struct fleet_want *want, struct fleet_wai
         tell(w, -1, &e);
         return;
     }
-    if (has_process(s) || !is_held(f, s->id))
+    if (s->life.state == LIFE_ASLEEP && !fleet_is_held(f, s->id))
+        fleet_queue(s);
+    else if (has_process(s) || !fleet_is_held(f, s->id))
         step(s, LIFE_WANT);
 }
 
@@ -450,32 +489,6 @@ void fleet_renew(struct fleet *f, const struct fleet_want *want)
 
     if (s != NULL)
         copy_spec(s, want);
-}
-
-void fleet_hold(struct fleet *f, const char *server)
-{
-    struct hold *h = map_get(&f->holds, server);
-
-    if (h == NULL) {
-        h = mem_new(sizeof(*h));
-        (void)snprintf(h->id, sizeof(h->id), "%s", server);
-        map_add(&f->holds, h->id, h);
-    }
-    h->n++;
-}
-
-void fleet_unhold(struct fleet *f, const char *server)
-{
-    struct hold *h = map_get(&f->holds, server);
-    struct fleet_server *s;
-
-    if (h == NULL || --h->n > 0)
-        return;
-    (void)map_remove(&f->holds, h->id);
-    free(h);
-    s = map_get(&f->servers, server);
-    if (s != NULL && !has_process(s))
-        look_again(s);
 }
 
 void fleet_unwait(struct fleet_waiter *w)
@@ -522,7 +535,8 @@ bool fleet_session_began(struct fleet *f, const char *server)
     if (s == NULL)
         return false;
     s->sessions++;
-    watch_idleness(s);
+    drowse_came(s);
+    drowse_changed(s);
     return true;
 }
 
@@ -534,6 +548,7 @@ void fleet_session_ended(struct fleet *f, const char *server)
     if (s == NULL || s->sessions == 0)
         return;
     s->sessions--;
+    drowse_stirred(s);
     look_again(s);
 }
 

@@ -17,9 +17,12 @@ struct conf;
 struct control;
 struct door;
 struct engine;
+struct events;
 struct fleet;
 struct keeper;
+struct metrics;
 struct store;
+struct tools;
 
 enum {
     HUB_KEY = 32,           /* bytes of each secret */
@@ -33,7 +36,8 @@ struct hub {
     struct loop *loop;
     /* main.c */
     char state_dir[PATH_MAX], conf_path[PATH_MAX];
-    bool default_place; /* /var/lib/dormouse, the machine's own hub */
+    const char *pods_group; /* delegated to us; NULL: ours is made at the top */
+    bool default_place;     /* /var/lib/dormouse, the machine's own hub */
     struct conf *conf;
     struct store *store;
     struct engine *engine;
@@ -48,7 +52,10 @@ struct hub {
     uint16_t port; /* listen.c */
     struct door *door;
     struct control *control;
+    struct events *events;
     struct keeper *keeper;
+    struct metrics *metrics;
+    struct tools *tools;
     struct backups *backups;
     struct loop_timer hourly;
     struct list verifiers; /* people.c: made, and not yet in the record */

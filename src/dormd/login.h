@@ -9,6 +9,7 @@
 struct login_ask {
     const char *user, *database; /* as typed: any bytes but NUL */
     uint64_t os_uid;             /* UINT64_MAX unless the kernel vouches for them */
+    const char *pod;             /* the server beside which they run, by its id; or NULL */
 };
 
 struct login_answer {

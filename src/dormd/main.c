@@ -26,16 +26,23 @@
 #include "dormd/backups.h"
 #include "dormd/classes.h"
 #include "dormd/control.h"
+#include "dormd/crowd.h"
 #include "dormd/deed.h"
 #include "dormd/demo.h"
 #include "dormd/door.h"
 #include "dormd/end.h"
+#include "dormd/events.h"
 #include "dormd/fleet.h"
+#include "dormd/fresh.h"
 #include "dormd/hub.h"
 #include "dormd/identity.h"
 #include "dormd/keeper.h"
+#include "dormd/metrics.h"
+#include "dormd/news.h"
 #include "dormd/notify.h"
+#include "dormd/parameters.h"
 #include "dormd/people.h"
+#include "dormd/tools.h"
 #include "engine/local.h"
 #include "store/store.h"
 
@@ -50,16 +57,22 @@ enum {
 };
 
 static const char usage_text[] =
-    "usage: dormd [--state DIRECTORY] [--ready-fd N]\n"
+    "usage: dormd [--state DIRECTORY] [--ready-fd N] [--pods-group GROUP]\n"
     "       dormd [--state DIRECTORY] --restore BACKUP\n"
+    "       dormd --check FILE\n"
     "\n"
     "Runs one hub; `dorm up` starts it. The state directory is /var/lib/dormouse unless given.\n"
     "With --ready-fd, \"ready\" or what went wrong is written to that descriptor.\n"
-    "With --restore, the hub is made from the backup at that absolute path, and not run.\n";
+    "With --pods-group, servers are put below that control group of v2, which somebody has\n"
+    "delegated (\"/system.slice/dormouse-pods.service\"); without, below one at the top.\n"
+    "With --restore, the hub is made from the backup at that absolute path, and not run.\n"
+    "With --check, what is wrong with that hub file is printed, and nothing is run.\n";
 
 struct options {
     const char *state;
     const char *restore; /* NULL: run */
+    const char *check;   /* the same */
+    const char *pods_group;
     int ready_fd;
 };
 
@@ -96,7 +109,66 @@ static void on_evicted(void *owner, const char *server, const struct err *why)
 {
     const struct hub *h = owner;
 
+    event_add((struct hub *)owner, EVENT_DISK, server, NULL, "%s", why->msg);
     door_kick(h->door, server, why);
+}
+
+static void on_dismissed(void *owner, const char *server, const struct err *why)
+{
+    const struct hub *h = owner;
+
+    door_dismiss(h->door, server, why);
+}
+
+static void on_ask_quiet(void *owner, const char *server, uint64_t number)
+{
+    const struct hub *h = owner;
+
+    door_ask_quiet(h->door, server, number);
+}
+
+static void on_told(void *owner, const char *server, const struct err *why)
+{
+    const struct hub *h = owner;
+
+    event_add((struct hub *)owner, EVENT_MEMORY, server, NULL, "%s", why->msg);
+    door_tell(h->door, server, why);
+}
+
+static void on_slow(void *owner, const char *server, const struct err *why)
+{
+    const struct hub *h = owner;
+
+    door_slow(h->door, server, why);
+}
+
+static void event_of_life(struct hub *h, const char *server, enum life_state from,
+                          enum life_state to)
+{
+    struct fleet_view view = fleet_look(h->fleet, server);
+    char lasted[16];
+
+    (void)str_duration(lasted, sizeof(lasted), view.lasted_ms);
+    if (to == LIFE_AWAKE && from == LIFE_WAKING) {
+        metrics_woke(h->metrics, view.lasted_ms);
+        event_add(h, EVENT_WAKE, server, NULL, "woke within %llu ms",
+                  (unsigned long long)view.lasted_ms);
+    } else if (to == LIFE_AWAKE && from == LIFE_NAPPING)
+        event_add(h, EVENT_WAKE, server, NULL, "woke from a nap of %s", lasted);
+    else if (to == LIFE_NAPPING)
+        event_add(h, EVENT_NAP, server, NULL, "naps, with %u client%s connected", view.sessions,
+                  view.sessions == 1 ? "" : "s");
+    else if (to == LIFE_FAILED)
+        event_add(h, EVENT_FAIL, server, NULL, "%s",
+                  view.failure == NULL ? "could not be woken" : view.failure);
+    else if (to == LIFE_FORCING || to == LIFE_ABORTING)
+        event_add(h, EVENT_FAIL, server, NULL,
+                  "did not %s within %s: every process of it is killed",
+                  to == LIFE_FORCING ? "stop" : "wake", lasted);
+    else if (to == LIFE_ASLEEP && from == LIFE_AWAKE)
+        event_add(h, EVENT_SLEEP, server, NULL, "ended by itself, after %s", lasted);
+    else if (to == LIFE_ASLEEP && from == LIFE_STOPPING)
+        event_add(h, EVENT_SLEEP, server, NULL, "fell asleep");
 }
 
 static void on_moved(void *owner, const char *server, enum life_state from, enum life_state to)
@@ -104,6 +176,7 @@ static void on_moved(void *owner, const char *server, enum life_state from, enum
     struct hub *h = owner;
     struct err e;
 
+    event_of_life(h, server, from, to);
     if (from != LIFE_STOPPING || to != LIFE_ASLEEP)
         return;
     /* when it was last of use; at its end, so that no wake waits for the disk */
@@ -115,8 +188,19 @@ static void on_moved(void *owner, const char *server, enum life_state from, enum
 static void on_engine(void *owner, const char *server, enum engine_event event,
                       const struct err *why)
 {
-    const struct hub *h = owner;
+    struct hub *h = owner;
 
+    if (event == ENGINE_EMPTY) {
+        fresh_begin(h, server);
+        return;
+    }
+    if (event == ENGINE_READY && why != NULL) {
+        log_err(NULL, LOG_WARN_, why);
+        news_leave(h, server, "%s%s%s", why->msg, why->hint[0] == '\0' ? "" : "; ", why->hint);
+        why = NULL;
+    }
+    if (event == ENGINE_ROOM && why != NULL)
+        event_add(h, EVENT_DISK, server, NULL, "%s", why->msg);
     fleet_event(h->fleet, server, event, why);
 }
 
@@ -169,6 +253,19 @@ static void every_hour(struct loop_timer *t)
 
 /* ---- start ---- */
 
+/* No server would start with a setting that PostgreSQL refuses. */
+static int check_parameters(struct hub *h, struct err *e)
+{
+    static struct conf_problems problems;
+    int r = parameters_check(h->conf, &problems, e);
+
+    for (unsigned i = 0; i < problems.n; i++)
+        log_error(NULL, "%s", problems.at[i].text);
+    if (r > 0)
+        log_err(NULL, LOG_WARN_, e);
+    return r < 0 ? -1 : 0;
+}
+
 static int load_conf(struct hub *h, struct err *e)
 {
     static struct conf_problems problems;
@@ -178,7 +275,7 @@ static int load_conf(struct hub *h, struct err *e)
     if (conf_write_default(h->conf_path, e) < 0)
         return -1;
     if (conf_load(h->conf_path, &h->conf, &problems, e) == 0)
-        return 0;
+        return check_parameters(h, e);
     for (unsigned i = 0; i < problems.n; i++)
         log_error(NULL, "%s", problems.at[i].text);
     return -1;
@@ -216,6 +313,7 @@ static int open_engine(struct hub *h, struct err *e)
         .state_dir = h->state_dir,
         .run_dir = h->run_dir,
         .hub_id = h->id,
+        .pods_group = h->pods_group,
         .classes = classes,
         .classes_n = n,
         .build_uid = hub_uid(h, HUB_UID_BUILD),
@@ -237,10 +335,20 @@ static int open_engine(struct hub *h, struct err *e)
 static int open_fleet(struct hub *h, struct err *e)
 {
     struct fleet_hooks hooks = {
-        .named = on_named, .moved = on_moved, .renew = on_renew, .evicted = on_evicted, .owner = h};
+        .named = on_named,
+        .moved = on_moved,
+        .renew = on_renew,
+        .evicted = on_evicted,
+        .dismissed = on_dismissed,
+        .ask_quiet = on_ask_quiet,
+        .told = on_told,
+        .slow = on_slow,
+        .owner = h,
+    };
 
     h->fleet = fleet_new(h->loop, h->engine, &hooks, h->conf->machine.mounted);
-    return h->engine->ops->observe(h->engine, on_found, h, e);
+    h->tools = tools_new(h);
+    return crowd_settle(h, e) < 0 ? -1 : h->engine->ops->observe(h->engine, on_found, h, e);
 }
 
 static void template_ready(void *owner, const char *what, const struct err *e)
@@ -294,8 +402,11 @@ static int begin(struct hub *h, struct err *e)
         (void)err_set(e, ERR_DENIED, "dormd must be run as root");
         return err_hint(e, "sudo dorm up");
     }
-    if (identity_open_state(h, e) < 0 || load_conf(h, e) < 0 || open_store(h, e) < 0 ||
-        identity_settle(h, e) < 0 || renew_certificate(h, e) < 0 || INJECT("begin.settled", e) < 0)
+    if (identity_open_state(h, e) < 0)
+        return -1;
+    h->events = events_open(h);
+    if (load_conf(h, e) < 0 || open_store(h, e) < 0 || identity_settle(h, e) < 0 ||
+        renew_certificate(h, e) < 0 || INJECT("begin.settled", e) < 0)
         return -1;
     /* what runs is taken back, and its sessions with it, before anything slow or new */
     if (open_engine(h, e) < 0 || open_fleet(h, e) < 0 || keeper_check(h, e) < 0 ||
@@ -309,7 +420,8 @@ static int begin(struct hub *h, struct err *e)
         demo_first_time(h, e) < 0)
         return -1;
     h->control = control_open(h, e);
-    if (h->control == NULL)
+    h->metrics = h->control == NULL ? NULL : metrics_open(h, e);
+    if (h->metrics == NULL)
         return -1;
     loop_timer_set(h->loop, &h->hourly, loop_now(h->loop) + FIRST_LOOK_MS, every_hour);
     return 0;
@@ -319,13 +431,16 @@ static void finish(struct hub *h)
 {
     people_flush(h);
     control_free(h->control);
+    metrics_free(h->metrics);
     backups_free(h->backups);
     keeper_free(h->keeper);
+    tools_free(h->tools);
     door_free(h->door);
     fleet_free(h->fleet);
     if (h->engine != NULL)
         h->engine->ops->free(h->engine);
     store_close(h->store);
+    events_free(h->events);
     conf_free(h->conf);
     close_fd(&h->state_fd);
     loop_free(h->loop);
@@ -359,7 +474,9 @@ static int parse_options(int argc, char **argv, struct options *ret)
     static const struct option table[] = {{"state", required_argument, NULL, 's'},
                                           {"ready-fd", required_argument, NULL, 'r'},
                                           {"restore", required_argument, NULL, 'R'},
+                                          {"check", required_argument, NULL, 'c'},
                                           {"help", no_argument, NULL, 'h'},
+                                          {"pods-group", required_argument, NULL, 'p'},
                                           {NULL, 0, NULL, 0}};
     uint64_t number;
     int c;
@@ -370,6 +487,10 @@ static int parse_options(int argc, char **argv, struct options *ret)
             ret->state = optarg;
         } else if (c == 'R') {
             ret->restore = optarg;
+        } else if (c == 'c') {
+            ret->check = optarg;
+        } else if (c == 'p') {
+            ret->pods_group = optarg;
         } else if (c == 'r' && str_u64(optarg, &number) && number < 1024) {
             ret->ready_fd = (int)number;
             (void)fcntl(ret->ready_fd, F_SETFD, FD_CLOEXEC);
@@ -399,6 +520,7 @@ static int run(struct hub *h, int ready_fd, struct err *e)
         return -1;
     }
     log_info(NULL, "hub \"%s\" is up, port %u", h->conf->hub, h->port);
+    event_add(h, EVENT_HUB, NULL, NULL, "hub \"%s\" is up, port %u", h->conf->hub, h->port);
     tell(ready_fd, "ready\n");
     notify_ready();
     close_fd(&ready_fd);
@@ -433,10 +555,13 @@ int main(int argc, char **argv)
 
     if (parse_options(argc, argv, &o) < 0)
         return err_exit(ERR_INPUT);
+    if (o.check != NULL)
+        return parameters_check_file(o.check);
     log_open("dormd", getenv("DORM_DEBUG") != NULL ? LOG_DEBUG_ : LOG_INFO_);
     (void)umask(022);
     (void)snprintf(h.state_dir, sizeof(h.state_dir), "%s", o.state);
     h.default_place = str_is(o.state, DEFAULT_STATE);
+    h.pods_group = o.pods_group;
     if (h.default_place)
         (void)snprintf(h.conf_path, sizeof(h.conf_path), "%s", DEFAULT_CONF);
     else

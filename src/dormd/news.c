@@ -9,7 +9,7 @@
 #include "store/store.h"
 
 /* What was done, and how it is undone. */
-enum { NEWS_SIZE = STORE_TEXT_SIZE + 128 };
+enum { NEWS_SIZE = 2 * STORE_TEXT_SIZE + 128 };
 
 void news_leave(struct hub *h, const char *server, const char *fmt, ...)
 {

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "dormd/nap.h"
 #include "pgwire/scram.h"
 
 enum {
@@ -271,12 +272,16 @@ int people_want_init(struct people_want *w, struct hub *h, const struct store_ac
                    .memory = server->limits.memory,
                    .cpu_milli = server->limits.cpu_milli,
                    .pids = server->limits.pids,
+                   .request_memory = server->requests.memory,
+                   .request_cpu_milli = server->requests.cpu_milli,
                    .disks = w->disks.at,
                    .disks_n = w->disks.n,
                    .parameters = w->parameters,
                    .parameters_n = 2 * server->parameter_n},
         .name = a->server.name,
         .after_ms = server->sleep_after_ms == UINT64_MAX ? 0 : server->sleep_after_ms,
+        .nap_ms = nap_after_ms(server->nap_ms),
+        .connected_ms = server->sleep_connected_ms,
     };
     return 0;
 }

@@ -14,7 +14,7 @@
 
 extern char **environ;
 
-static int find(const char *name, char **ret_path, struct err *e)
+int program_find(const char *name, char **ret_path, struct err *e)
 {
     const char *dir = getenv("DORM_LIB");
     char own[4096];
@@ -39,7 +39,7 @@ int program_start(const char *name, const char *const *argv, pid_t *ret_pid, str
     sigset_t none;
     pid_t pid;
 
-    if (find(name, &path, e) < 0)
+    if (program_find(name, &path, e) < 0)
         return -1;
     if (faccessat(AT_FDCWD, path, X_OK, 0) < 0)
         return err_set_os(e, errno, "could not find program \"%s\"", path);

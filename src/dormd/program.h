@@ -10,3 +10,5 @@
  * exec happens in a new session with nothing but stdin, stdout and stderr open.
  */
 int program_start(const char *name, const char *const *argv, pid_t *ret_pid, struct err *e);
+/* Where it is. The caller frees. */
+int program_find(const char *name, char **ret_path, struct err *e);

@@ -22,6 +22,7 @@
 #include "dormd/end.h"
 #include "dormd/people.h"
 #include "dormd/reload.h"
+#include "dormd/restart.h"
 #include "engine/local.h"
 #include "store/store.h"
 
@@ -95,6 +96,7 @@ static void status(struct call *c)
 {
     struct fleet *f = c->hub->fleet;
     struct store_counts counts = {0};
+    size_t retired;
     struct err e;
 
     say_where(c);
@@ -109,13 +111,19 @@ static void status(struct call *c)
         return;
     }
     call_say(c, "users     %llu", (unsigned long long)counts.users);
-    call_say(c, "servers   %llu: %zu awake, %zu waking, %zu falling asleep, %zu failed",
+    call_say(c,
+             "servers   %llu: %zu awake, %zu napping, %zu waking, %zu falling asleep, %zu failed",
              (unsigned long long)counts.servers, fleet_count(f, LIFE_AWAKE),
-             fleet_count(f, LIFE_WAKING),
+             fleet_count(f, LIFE_NAPPING), fleet_count(f, LIFE_WAKING),
              fleet_count(f, LIFE_STOPPING) + fleet_count(f, LIFE_FORCING) +
                  fleet_count(f, LIFE_ABORTING),
              fleet_count(f, LIFE_FAILED));
-    call_say(c, "sessions  %zu", door_sessions(c->hub->door));
+    retired = door_sessions_retired(c->hub->door);
+    if (retired > 0)
+        call_say(c, "sessions  %zu, %zu of them in a gate that has been replaced",
+                 door_sessions(c->hub->door), retired);
+    else
+        call_say(c, "sessions  %zu", door_sessions(c->hub->door));
     if (c->uid == 0) {
         (void)local_places(c->hub->engine, say_place, c, &e);
         say_backup(c);
@@ -163,7 +171,8 @@ static void config_show(struct call *c)
 
 static void down(struct call *c)
 {
-    size_t awake = fleet_count(c->hub->fleet, LIFE_AWAKE);
+    size_t awake =
+        fleet_count(c->hub->fleet, LIFE_AWAKE) + fleet_count(c->hub->fleet, LIFE_NAPPING);
 
     call_remark(c, "putting %zu server%s to sleep", awake, awake == 1 ? "" : "s");
     call_say(c, "hub \"%s\" is going down; all data is kept in %s", c->hub->conf->hub,
@@ -269,6 +278,8 @@ const struct verb verbs_hub[] = {
     {"purge", VERB_ROOT, purge},
     {"undo", VERB_ROOT, undo},
     {"reload", VERB_ROOT, reload_run},
+    {"programs", VERB_ROOT, restart_look},
+    {"restart", VERB_ROOT, restart_run},
     {"doctor", VERB_ROOT, doctor_run},
     {NULL, VERB_ROOT, NULL},
 };

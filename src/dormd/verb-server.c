@@ -14,9 +14,9 @@
 #include "dormd/beside.h"
 #include "dormd/control.h"
 #include "dormd/people.h"
+#include "dormd/settings.h"
 #include "engine/local.h"
-
-enum { LOG_LINES = 50, LOG_FILE_MAX = 2 << 20 };
+#include "engine/tool.h"
 
 static bool find(struct call *c, struct store_account *ret)
 {
@@ -42,21 +42,31 @@ static void memory_text(struct call *c, const char *server, char at[16])
         (void)str_size(at, 16, usage.memory);
 }
 
+/* Asleep, and wanted: it has a place, and starts when its turn comes. */
+static void state_text(const struct fleet_view *view, char *at, size_t size)
+{
+    if (view->place > 0)
+        (void)snprintf(at, size, "queued (%zu)", view->place);
+    else
+        (void)snprintf(at, size, "%s", life_state_name(view->state));
+}
+
 static int list_one(void *arg, const struct store_server *s, const char *owner,
                     const struct store_volume *v, struct err *e)
 {
     struct call *c = arg;
     struct fleet_view view = fleet_look(c->hub->fleet, s->id);
-    char sessions[16], memory[16] = "", capacity[16], since[16] = "", image[16];
+    char sessions[16], memory[16] = "", capacity[16], since[16] = "", image[16], state[40];
 
     (void)e;
     if (view.since_ms != 0)
         (void)str_duration(since, sizeof(since), loop_now(c->hub->loop) - view.since_ms);
-    if (view.state == LIFE_AWAKE)
+    if (view.state == LIFE_AWAKE || view.state == LIFE_NAPPING)
         memory_text(c, s->id, memory);
+    state_text(&view, state, sizeof(state));
     (void)snprintf(sessions, sizeof(sessions), "%u", view.sessions);
     (void)snprintf(image, sizeof(image), "%d", s->image);
-    call_row(c, s->name, owner, life_state_name(view.state), since, sessions, memory,
+    call_row(c, s->name, owner, state, since, sessions, memory,
              str_size(capacity, sizeof(capacity), v->capacity), image);
     return 0;
 }
@@ -90,6 +100,18 @@ static void show_usage(struct call *c, const struct store_account *a)
     call_row(c, "killed for memory", text);
 }
 
+static void show_tools(struct call *c, const char *server)
+{
+    struct engine_usage usage;
+    size_t n = tool_usage(c->hub->engine, server, &usage);
+    char used[16], text[64];
+
+    (void)snprintf(text, sizeof(text), "%zu, %u processes, %s", n, usage.processes,
+                   str_size(used, sizeof(used), usage.memory));
+    if (n > 0)
+        call_row(c, "shells and runs", text);
+}
+
 static void server_show(struct call *c)
 {
     struct store_account a;
@@ -99,10 +121,16 @@ static void server_show(struct call *c)
     if (!find(c, &a))
         return;
     view = fleet_look(c->hub->fleet, a.server.id);
-    call_columns(c, "field", "value");
+    if (call_arg(c, "settings") != NULL)
+        call_columns(c, "field", "value", "from", "note");
+    else
+        call_columns(c, "field", "value");
     call_row(c, "name", a.server.name);
     call_row(c, "owner", a.user.login);
-    call_row(c, "state", life_state_name(view.state));
+    state_text(&view, text, sizeof(text));
+    call_row(c, "state", text);
+    if (view.doing != NULL)
+        call_row(c, "stays awake", view.doing);
     if (view.failure != NULL)
         call_row(c, "last failure", view.failure);
     (void)snprintf(text, sizeof(text), "%u, and %u waiting", view.sessions, view.waiting);
@@ -118,15 +146,19 @@ static void server_show(struct call *c)
     call_row(c, "volume id", a.volume.id);
     (void)snprintf(text, sizeof(text), "%u", a.user.uid);
     call_row(c, "host uid", text);
-    if (view.state == LIFE_AWAKE)
+    if (view.state == LIFE_AWAKE || view.state == LIFE_NAPPING)
         show_usage(c, &a);
-    call_done(c);
+    show_tools(c, a.server.id);
+    if (call_arg(c, "settings") != NULL)
+        settings_show(c, &a);
+    else
+        call_done(c);
 }
 
 /* ---- start and stop ---- */
 
 struct moving {
-    char name[STORE_NAME_SIZE];
+    char name[STORE_NAME_SIZE], id[ID_SIZE];
     uint64_t began_us;
 };
 
@@ -137,6 +169,7 @@ static struct moving *moving_new(struct call *c, const struct store_account *a)
     c->state = m;
     m->began_us = clock_us();
     (void)snprintf(m->name, sizeof(m->name), "%s", a->server.name);
+    memcpy(m->id, a->server.id, sizeof(m->id));
     return m;
 }
 
@@ -159,10 +192,21 @@ static void started(struct fleet_waiter *w, int *fd, const struct err *e)
     moved(list_of(w, struct call, waiter), e, "awake");
 }
 
+static void start_queued(struct fleet_waiter *w, const char *text)
+{
+    call_remark(list_of(w, struct call, waiter), "%s", text);
+}
+
 static void stopped(struct fleet_waiter *w, int *fd, const struct err *e)
 {
+    struct call *c = list_of(w, struct call, waiter);
+    const struct moving *m = c->state;
+    struct fleet_view view = fleet_look(c->hub->fleet, m->id);
+
     (void)fd;
-    moved(list_of(w, struct call, waiter), e, "asleep");
+    if (e == NULL && view.failure != NULL)
+        call_remark(c, "%s", view.failure); /* it had to be forced */
+    moved(c, e, "asleep");
 }
 
 static void server_start(struct call *c)
@@ -185,6 +229,7 @@ static void server_start(struct call *c)
     }
     (void)moving_new(c, &a);
     c->waiter.told = started;
+    c->waiter.queued = start_queued;
     fleet_wake(c->hub->fleet, &want.want, &c->waiter);
     people_want_done(&want);
 }
@@ -205,64 +250,21 @@ static void server_stop(struct call *c)
     fleet_rest(c->hub->fleet, a.server.id, &c->waiter);
 }
 
-/* ---- logs ---- */
-
-/* Where the last so many lines of a text begin. */
-static char *last_lines(char *text, size_t lines)
+static void napped(struct fleet_waiter *w, int *fd, const struct err *e)
 {
-    char *at = text + strlen(text);
-
-    if (at > text && at[-1] == '\n')
-        at--;
-    for (; at > text; at--)
-        if (at[-1] == '\n' && lines-- == 1)
-            break;
-    return at;
+    (void)fd;
+    moved(list_of(w, struct call, waiter), e, "napping");
 }
 
-/* What a server said is its owner's to choose: each line is made fit to print. */
-static void say_lines(struct call *c, char *text)
-{
-    char *rest = text;
-
-    while (rest != NULL && *rest != '\0') {
-        const char *line = strsep(&rest, "\n");
-        char shown[2000];
-
-        call_say(c, "%s", str_show(shown, sizeof(shown), line, strlen(line)));
-    }
-}
-
-static int send_logs(void *arg, struct err *e)
-{
-    struct call *c = arg;
-    char path[512], old[520];
-    AUTO_FREE char *newer = NULL, *older = NULL;
-    AUTO_FREE char *both = NULL;
-    uint64_t lines = LOG_LINES;
-    const char *wanted = call_arg(c, "lines");
-
-    if (wanted != NULL && (!str_u64(wanted, &lines) || lines == 0 || lines > 100000))
-        return err_set(e, ERR_INPUT, "lines: a number from 1 to 100000");
-    local_log_path(c->hub->engine, c->state, path, sizeof(path));
-    (void)snprintf(old, sizeof(old), "%s.1", path);
-    if (fd_read_file(AT_FDCWD, path, LOG_FILE_MAX, &newer, e) < 0 && e->os_errno != ENOENT)
-        return -1;
-    if (fd_read_file(AT_FDCWD, old, LOG_FILE_MAX, &older, e) < 0 && e->os_errno != ENOENT)
-        return -1;
-    both = mem_printf("%s%s", older == NULL ? "" : older, newer == NULL ? "" : newer);
-    say_lines(c, last_lines(both, lines));
-    return 0;
-}
-
-static void server_logs(struct call *c)
+static void server_nap(struct call *c)
 {
     struct store_account a;
 
     if (!find(c, &a))
         return;
-    c->state = mem_copy(a.server.id);
-    call_job(c, "read the server's log", send_logs);
+    (void)moving_new(c, &a);
+    c->waiter.told = napped;
+    fleet_nap(c->hub->fleet, a.server.id, &c->waiter);
 }
 
 /* ---- remove ---- */
@@ -287,7 +289,7 @@ const struct verb verbs_server[] = {
     {"server show", VERB_SELF, server_show},
     {"server start", VERB_SELF, server_start},
     {"server stop", VERB_SELF, server_stop},
-    {"server logs", VERB_SELF, server_logs},
+    {"server nap", VERB_SELF, server_nap},
     {"server remove", VERB_ROOT, server_remove},
     {NULL, VERB_ROOT, NULL},
 };

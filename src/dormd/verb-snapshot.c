@@ -100,11 +100,11 @@ static void create(struct call *c, const struct store_volume *v)
 
     c->state = t;
     *t = (struct taking){.hub = c->hub, .call = c, .v = *v};
-    t->s = (struct store_snapshot){
-        .why = STORE_BY_HAND,
-        .capacity = v->capacity,
-        .running = v->server[0] != '\0' && fleet_look(c->hub->fleet, v->server).state == LIFE_AWAKE,
-        .taken_at = clock_unix()};
+    t->s = (struct store_snapshot){.why = STORE_BY_HAND,
+                                   .capacity = v->capacity,
+                                   .running =
+                                       v->server[0] != '\0' && fleet_runs(c->hub->fleet, v->server),
+                                   .taken_at = clock_unix()};
     rand_id(t->s.id);
     memcpy(t->s.volume, v->id, ID_SIZE);
     (void)snprintf(t->s.class, sizeof(t->s.class), "%s", v->class);

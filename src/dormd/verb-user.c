@@ -14,7 +14,9 @@
 #include "dormd/control.h"
 #include "dormd/demo.h"
 #include "dormd/door.h"
+#include "dormd/events.h"
 #include "dormd/people.h"
+#include "dormd/tools.h"
 
 static char *date_text(char at[WHEN_SIZE], int64_t when)
 {
@@ -94,6 +96,7 @@ static void user_add(struct call *c)
     /* one password takes a millisecond to harden: better now than at their first login */
     if (people_verifier(c->hub, &account.user, &e) < 0)
         log_err(NULL, LOG_WARN_, &e);
+    event_add(c->hub, EVENT_USER, NULL, account.user.login, "added");
     show_access(c, &account);
     if (demo_is_there(c->hub))
         call_remark(c, "the demo user is still there; when you no longer need it: "
@@ -169,6 +172,7 @@ static void user_passwd(struct call *c)
         call_fail(c, &e);
         return;
     }
+    event_add(c->hub, EVENT_USER, NULL, a.user.login, "has a new password");
     show_access(c, &a);
     call_remark(c, "sessions that are open go on; the old password is no longer accepted");
     if (str_is(a.user.login, "demo")) {
@@ -193,8 +197,10 @@ static void set_disabled(struct call *c, bool disabled)
     if (disabled) {
         (void)err_set(&why, ERR_DENIED, "terminating connection: user \"%s\" was disabled",
                       a.user.login);
+        tools_end(c->hub->tools, a.server.id, &why);
         door_kick(c->hub->door, a.server.id, &why);
     }
+    event_add(c->hub, EVENT_USER, NULL, a.user.login, disabled ? "disabled" : "enabled again");
     call_say(c, "user \"%s\" is %s", a.user.login, disabled ? "disabled" : "enabled again");
     call_remark(c, "undo: dorm user %s %s", disabled ? "enable" : "disable", a.user.login);
     call_done(c);
@@ -220,6 +226,7 @@ static void user_removed(struct fleet_waiter *w, int *fd, const struct err *e)
 
     (void)fd, (void)e;
     fleet_forget(c->hub->fleet, a->server.id);
+    event_add(c->hub, EVENT_USER, NULL, a->user.login, "removed");
     call_say(c, "user \"%s\" is removed; the data is kept for %s", a->user.login,
              str_duration(keep, sizeof(keep), c->hub->conf->undo_ms));
     call_remark(c, "undo: dorm undo %s", a->user.login);
@@ -266,6 +273,7 @@ static void user_remove(struct call *c)
     }
     (void)err_set(&why, ERR_DENIED, "terminating connection: user \"%s\" was removed",
                   a->user.login);
+    tools_end(c->hub->tools, a->server.id, &why);
     door_kick(c->hub->door, a->server.id, &why);
     c->waiter.told = user_removed;
     fleet_rest(c->hub->fleet, a->server.id, &c->waiter);

@@ -39,11 +39,14 @@ struct engine_server {
     const char *login;     /* the name of the user inside the pod */
     const char *superuser; /* the name of the first role and database */
     bool named;            /* the superuser has been made on an earlier wake */
+    bool mend;             /* its owner could not log in: find out why first, and put it right */
     bool ephemeral;        /* every start is from the template; nothing is kept after an end */
     uint32_t major;        /* of PostgreSQL */
     uid_t uid;             /* on the host */
     uint64_t memory;       /* bytes */
     uint32_t cpu_milli, pids;
+    uint64_t request_memory;    /* what it is counted with while it uses less */
+    uint32_t request_cpu_milli; /* its share when all want the processors */
     const struct engine_disk *disks;
     size_t disks_n;
     const char *const *parameters; /* name, value, name, value, ... from the hub file */
@@ -54,12 +57,17 @@ struct engine_server {
 struct engine_server *engine_server_copy(const struct engine_server *from);
 
 enum engine_event {
-    ENGINE_READY, /* it takes connections; it is named now */
+    ENGINE_READY, /* it takes connections; it is named now; why, which may be NULL, is what was
+                     mended for that, for who comes in */
     ENGINE_ENDED, /* its last process is gone and nothing but its volumes is left; why may be NULL
                    */
     ENGINE_ROOM,  /* its data volume is nearly full, and why says how and with what; NULL: it is
                      not any more */
     ENGINE_EVICT, /* it must sleep now, or it hurts others: why says so to its users */
+    ENGINE_TOLD,  /* it runs on; why is something that its users should be told at once */
+    ENGINE_SLOW,  /* it is not ready yet and works on it: why is for who waits */
+    ENGINE_EMPTY, /* its data directory is empty: it cannot start before it is made anew; ENDED
+                     follows */
 };
 
 typedef void (*engine_event_fn)(void *owner, const char *server, enum engine_event event,
@@ -70,8 +78,18 @@ typedef void (*engine_done_fn)(void *owner, const char *what, const struct err *
 
 struct engine_usage {
     uint64_t memory, memory_peak, cpu_us, oom_kills;
+    uint64_t held; /* of memory: what only an end would give back; UINT64_MAX: not known */
     uint32_t processes;
 };
+
+/* What goes on in a server that nobody speaks to. */
+struct engine_doing {
+    bool busy;  /* a statement, a transaction, a replica, a backup, a program: it must not sleep */
+    bool timed; /* something in it counts time: it must not nap, for it would wake up late */
+    char what[96]; /* the first of it, in words; "" if nothing */
+};
+/* e is NULL on success. */
+typedef void (*engine_look_fn)(void *owner, const struct engine_doing *doing, const struct err *e);
 
 /* How full the volumes of a server were when they were last looked at. */
 struct engine_room {
@@ -122,6 +140,13 @@ struct engine_ops {
     int (*ask)(struct engine *, const struct engine_server *, struct err *e);
     int (*stop)(struct engine *, const char *server, struct err *e); /* cleanly */
     int (*kill)(struct engine *, const char *server, struct err *e); /* every process, at once */
+    /* No process of it runs until the thaw; what is connected to it stays. Done on return. stop()
+     * and kill() thaw by themselves. */
+    int (*freeze)(struct engine *, const char *server, struct err *e);
+    int (*thaw)(struct engine *, const char *server, struct err *e);
+    /* Find out what goes on in a server that is READY and not frozen. */
+    int (*look)(struct engine *, const char *server, engine_look_fn done, void *owner,
+                struct err *e);
     /* A new connection to a server that is READY, proven to end at this server and no other. */
     int (*connect)(struct engine *, const char *server, int *ret_fd, struct err *e);
     /*
@@ -136,7 +161,10 @@ struct engine_ops {
                    struct err *e);
     /* Name every server that has a process; clean up after those that have none any more. */
     int (*observe)(struct engine *, engine_found_fn, void *owner, struct err *e);
+    /* server NULL: of all of them together. */
     int (*usage)(struct engine *, const char *server, struct engine_usage *ret, struct err *e);
+    /* Other sizes and shares for one that runs; what else spec says waits for the next start. */
+    int (*limit)(struct engine *, const struct engine_server *spec, struct err *e);
     void (*room)(struct engine *, const char *server, struct engine_room *ret);
     /* Forget; running servers run on. */
     void (*free)(struct engine *);

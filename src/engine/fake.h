@@ -8,6 +8,15 @@ struct fake_server {
     bool exists;  /* a volume was made */
     bool process; /* it runs, or is about to */
     bool ready;
+    uint64_t held;   /* bytes that it is said to use */
+    uint64_t memory; /* bytes it may use */
+    bool frozen;
+    struct engine_doing doing;   /* what a look finds */
+    bool look_fails, look_waits; /* until fake_looked() */
+    bool freeze_fails;
+    uint32_t looks, freezes, thaws;
+    engine_look_fn looked; /* a look is under way */
+    void *look_owner;
     uint32_t starts, stops, kills, connects, twice; /* twice: started while it had a process */
 };
 
@@ -18,3 +27,5 @@ void fake_refuse(struct engine *, bool refuse);                   /* start() fai
 /* Let a thing happen now, as if the machine had done it. */
 void fake_ready(struct engine *, const char *id);
 void fake_ended(struct engine *, const char *id, const char *why);
+/* The look that waits is over. */
+void fake_looked(struct engine *, const char *id);

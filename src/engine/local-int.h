@@ -43,10 +43,14 @@ struct local {
     int seccomp_fd, lean_fd, locks_fd; /* owned */
     struct pg_install installs[PG_INSTALLS];
     size_t installs_n;
-    struct map pods;       /* struct pod by server id */
-    struct list templates; /* struct template: being built */
-    struct list chores;    /* struct chore: work on volumes, in the order it was asked for */
-    struct watch *watch;   /* owned; watch.c */
+    struct map pods;           /* struct pod by server id */
+    struct list templates;     /* struct template: being built */
+    struct list chores;        /* struct chore: work on volumes, in the order it was asked for */
+    struct watch *watch;       /* owned; watch.c */
+    struct tools *tools;       /* owned; tool.c */
+    struct memory_all *memory; /* owned; memory.c */
+    uint64_t limit_wished; /* of all together, as soon as they hold so little; 0: it is in force */
+    struct loop_timer limit_timer;
     struct loop_timer places_timer;
 };
 
@@ -123,6 +127,7 @@ struct pod_run {
     uid_t uid;
     const struct pg_server *server;
     const struct pg_words *argv; /* NULL: the server itself */
+    int in_fd, out_fd;           /* of another program than the server; 0: nothing */
     int err_fd, lock_fd;
 };
 /* In a child: become that program in its sandbox. Returns only on failure. */
@@ -157,8 +162,14 @@ int pod_kill(struct local *l, const char *id, struct err *e);
 int pod_connect(struct local *l, const char *id, int *ret_fd, struct err *e);
 /* A chore on this volume, or the template it needed, is done: go on. */
 void pod_go_on(struct pod *p, const struct err *e);
+/* nap.c */
+int pod_freeze(struct local *local, const char *id, struct err *e);
+int pod_thaw(struct local *local, const char *id, struct err *e);
+int pod_look(struct local *local, const char *id, engine_look_fn done, void *owner, struct err *e);
 void pod_free_all(struct local *l);
 void pod_room(const struct local *l, const char *id, struct engine_room *ret);
+/* limit.c: other limits for one that runs. */
+int pod_limit(struct local *l, const struct engine_server *spec, struct err *e);
 /* Remove what a pod without processes has left: group, tmpfs, sockets. 1: something still lives. */
 int pod_clean(const struct local *l, const char *id, struct err *e);
 /* The same, waiting a little for the killed to be gone: where nothing else waits. */
@@ -194,3 +205,10 @@ int watch_admit(const struct local *l, const struct engine_server *spec, struct 
 uint64_t watch_floor(uint64_t total);
 /* A pod has begun or ended: look soon. */
 void watch_soon(struct local *l);
+
+/* ---- memory.c ---- */
+
+void memory_new(struct local *l);
+void memory_free(struct local *l);
+/* The limit of all servers together may have changed. */
+void memory_limited(struct local *l);

@@ -12,10 +12,12 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "box/groups-memory.h"
 #include "box/groups.h"
 #include "box/look.h"
 #include "box/seccomp.h"
 #include "local-int.h"
+#include "tool-int.h"
 
 const struct pg_install *local_install(const struct local *l, uint32_t major, struct err *e)
 {
@@ -64,6 +66,22 @@ static int op_kill(struct engine *engine, const char *server, struct err *e)
     return pod_kill(local_of(engine), server, e);
 }
 
+static int op_freeze(struct engine *engine, const char *server, struct err *e)
+{
+    return pod_freeze(local_of(engine), server, e);
+}
+
+static int op_thaw(struct engine *engine, const char *server, struct err *e)
+{
+    return pod_thaw(local_of(engine), server, e);
+}
+
+static int op_look(struct engine *engine, const char *server, engine_look_fn done, void *owner,
+                   struct err *e)
+{
+    return pod_look(local_of(engine), server, done, owner, e);
+}
+
 static int op_connect(struct engine *engine, const char *server, int *ret_fd, struct err *e)
 {
     return pod_connect(local_of(engine), server, ret_fd, e);
@@ -109,10 +127,12 @@ static int seek_pod(void *owner, const char *id, struct err *e)
 
     if (box_look(s->local->groups, id, &seen, e) < 0)
         return -1;
-    runs = seen.init != 0 && seen.payload != 0 && strlen(id) == ID_LEN;
+    runs = seen.init != 0 && seen.payload != 0;
     box_seen_done(&seen);
-    if (runs)
+    if (runs && strlen(id) == ID_LEN)
         s->found(s->owner, id);
+    else if (runs && tool_is_id(id) && tool_found(s->local, id, e) == 0)
+        return 0;
     else if (pod_clean_now(s->local, id, e) < 0)
         log_err(NULL, LOG_WARN_, e);
     return 0;
@@ -130,16 +150,26 @@ static int op_observe(struct engine *engine, engine_found_fn found, void *owner,
 static int op_usage(struct engine *engine, const char *server, struct engine_usage *ret,
                     struct err *e)
 {
+    const struct box_groups *groups = local_of(engine)->groups;
+    struct box_memory memory;
     struct box_usage u;
 
-    if (box_groups_usage(local_of(engine)->groups, server, &u, e) < 0)
+    if ((server == NULL ? box_groups_usage_all(groups, &u, e)
+                        : box_groups_usage(groups, server, &u, e)) < 0 ||
+        box_groups_memory(groups, server, &memory, e) < 0)
         return -1;
     *ret = (struct engine_usage){.memory = u.memory,
+                                 .held = memory.held,
                                  .memory_peak = u.memory_peak,
                                  .cpu_us = u.cpu_us,
                                  .oom_kills = u.oom_kills,
                                  .processes = (uint32_t)u.pids};
     return 0;
+}
+
+static int op_limit(struct engine *engine, const struct engine_server *spec, struct err *e)
+{
+    return pod_limit(local_of(engine), spec, e);
 }
 
 static void op_room(struct engine *engine, const char *server, struct engine_room *ret)
@@ -160,7 +190,7 @@ void local_log_path(const struct engine *engine, const char *server, char *at, s
 /* What is being detached or built now is in the way of leaving, and has a deadline of its own. */
 static int settle(struct local *l, struct err *e)
 {
-    while (!list_empty(&l->chores) || !list_empty(&l->templates))
+    while (!list_empty(&l->chores) || !list_empty(&l->templates) || tool_any(l))
         if (loop_run_once(l->loop, e) < 0)
             return -1;
     return disks_tidy(l, e);
@@ -199,8 +229,11 @@ static void op_free(struct engine *engine)
     struct local *l = local_of(engine);
 
     pod_free_all(l);
+    tool_free_all(l);
     map_done(&l->pods);
     watch_free(l);
+    loop_timer_stop(l->loop, &l->limit_timer);
+    memory_free(l);
     places_free(l);
     box_groups_close(l->groups);
     close_fd(&l->seccomp_fd);
@@ -236,7 +269,7 @@ static int open_parts(struct local *l, const struct local_spec *spec, struct err
 
     if (make_dirs(l, e) < 0)
         return -1;
-    l->groups = box_groups_open(spec->hub_id, NULL, e);
+    l->groups = box_groups_open(spec->hub_id, spec->pods_group, e);
     if (l->groups == NULL)
         return -1;
     l->seccomp_fd = box_seccomp_open(e);
@@ -250,6 +283,7 @@ static int open_parts(struct local *l, const struct local_spec *spec, struct err
         return -1;
     l->installs_n = (size_t)found;
     watch_new(l);
+    memory_new(l);
     return places_open(l, spec, e);
 }
 
@@ -261,11 +295,15 @@ struct engine *local_new(const struct local_spec *spec, engine_event_fn on_event
         .ask = op_ask,
         .stop = op_stop,
         .kill = op_kill,
+        .freeze = op_freeze,
+        .thaw = op_thaw,
+        .look = op_look,
         .connect = op_connect,
         .work = op_work,
         .prepare = op_prepare,
         .observe = op_observe,
         .usage = op_usage,
+        .limit = op_limit,
         .room = op_room,
         .free = op_free,
     };

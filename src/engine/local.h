@@ -10,6 +10,7 @@ struct local_spec {
     struct loop *loop;
     const char *state_dir, *run_dir;
     const char *hub_id;
+    const char *pods_group;               /* see box_groups_open(); NULL: none */
     const struct vol_place_spec *classes; /* the first is the default; hub ids are filled in */
     size_t classes_n;
     uid_t build_uid; /* templates are built as this one */
@@ -54,6 +55,9 @@ int local_room_for(const struct engine *engine, const char *class, uint64_t byte
 
 /* The newest installed major if major is 0; ERR_MISSING names what is installed and the package. */
 int local_major(struct engine *engine, uint32_t major, uint32_t *ret_major, struct err *e);
+
+/* No more memory than this for all servers together, whatever each may have; 0: no limit. */
+int local_limit_all(struct engine *engine, uint64_t memory, struct err *e);
 
 struct box_groups;
 const struct box_groups *local_groups(const struct engine *engine);

@@ -15,11 +15,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "local-int.h"
+#include "memory-plan.h"
 #include "pg/place.h"
 
 enum {
     NOFILE = 4096,
-    MIB = 1 << 20,
 };
 
 void pod_dirs_of(struct pod_dirs *dirs, const struct local *l, const char *id, const char *volume)
@@ -120,6 +120,8 @@ int pod_exec(const struct pod_run *run, struct err *e)
     plan.hostname = "dormouse";
     plan.cwd = PG_VOLUME;
     plan.host = &run->local->host;
+    plan.in = run->in_fd > 0 ? run->in_fd : -1;
+    plan.out = run->out_fd > 0 ? run->out_fd : -1;
     plan.err = run->err_fd;
     plan.lock_fd = run->lock_fd;
     plan.seccomp_fd = run->local->seccomp_fd;
@@ -127,7 +129,7 @@ int pod_exec(const struct pod_run *run, struct err *e)
     plan.rlimits.nofile = NOFILE;
     if (run->server->memory != 0) {
         /* one backend may not take it all: its statement fails, the server lives on */
-        plan.rlimits.data = run->server->memory / 4 > 64 * MIB ? run->server->memory / 4 : 64 * MIB;
+        plan.rlimits.data = memory_of_one(run->server->memory);
         plan.shm_size = run->server->memory / 2;
         plan.tmp_size = run->server->memory / 4;
     }
@@ -136,6 +138,8 @@ int pod_exec(const struct pod_run *run, struct err *e)
     box_plan_file(&plan, PG_HBA, pg_hba_text());
     box_plan_file(&plan, PG_IDENT, pg_ident_text());
     pg_server_env(run->server->install, &env);
+    if (run->spec != NULL)
+        pg_client_env(run->spec->superuser, &env);
     if (run->argv == NULL && pg_server_argv(run->server, &argv, e) < 0)
         return -1;
     plan.argv = (const char *const *)(run->argv != NULL ? run->argv->at : argv.at);

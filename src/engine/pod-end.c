@@ -7,9 +7,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "box/groups.h"
+#include "patience.h"
 #include "pod-int.h"
+#include "repair.h"
 
-enum { CLEAN_AGAIN_MS = 2, CLEAN_FAILED_MS = 1000, CLEAN_MS = 5000 };
+enum { CLEAN_AGAIN_MS = 2, CLEAN_FAILED_MS = 1000, CLEAN_MS = 5000, SOON_MS = 10000 };
 
 /* 1 while something in it still lives. */
 int pod_clean(const struct local *l, const char *id, struct err *e)
@@ -45,17 +47,27 @@ int pod_clean_now(const struct local *l, const char *id, struct err *e)
     return left == 1 ? err_set(e, ERR_BUSY, "processes of pod \"%s\" cannot be killed", id) : left;
 }
 
+/* By itself, so soon that it is worth a word. */
+static bool ended_at_once(const struct pod *p)
+{
+    return !p->told_to_end && loop_now(p->local->loop) - p->begun_ms < SOON_MS;
+}
+
 static void explain_end(struct pod *p)
 {
     char line[200];
     enum err_kind kind;
 
-    if (p->why.kind != ERR_NONE || p->phase == POD_UP)
+    if (p->why.kind != ERR_NONE || (p->phase == POD_UP && !ended_at_once(p)))
         return;
     kind = pg_start_failure(p->log.tail, p->log.tail_len, line, sizeof(line));
     if (line[0] == '\0')
         return;
-    (void)err_set(&p->why, kind, "the server did not start: %s", line);
+    if (strstr(line, "ready to accept connections") != NULL)
+        (void)err_set(&p->why, kind, "the server ended without a word as soon as it was ready");
+    else
+        (void)err_set(&p->why, kind, "the server %s: %s",
+                      p->phase == POD_UP ? "ended as soon as it was ready" : "did not start", line);
     (void)err_hint(&p->why, "dorm server logs %s", p->spec->login);
 }
 
@@ -85,9 +97,19 @@ static void clean_again(struct loop_timer *t)
             log_err(NULL, LOG_ERROR_, &e);
         return;
     }
+    if (repair_goes_on(p))
+        return;
     memcpy(id, p->id, sizeof(id));
+    why = p->why;
+    if (p->repair != NULL && p->repair->emptied)
+        engine->on_event(engine->owner, id, ENGINE_EMPTY, &why);
     pod_free(p);
     engine->on_event(engine->owner, id, ENGINE_ENDED, why.kind == ERR_NONE ? NULL : &why);
+}
+
+void pod_clean_soon(struct pod *p)
+{
+    loop_timer_set(p->local->loop, &p->again, 0, clean_again);
 }
 
 void pod_end(struct pod *p)
@@ -104,7 +126,10 @@ void pod_end(struct pod *p)
         job_kill(p->work);
         p->work = NULL;
     }
+    patience_forget(p);
     pod_survey_forget(p);
+    pod_memory_forget(p);
+    pod_nap_forget(p);
     loop_io_stop(l->loop, &p->notify_io);
     loop_timer_set(l->loop, &p->again, 0, clean_again);
 }
@@ -113,5 +138,6 @@ void pod_fail(struct pod *p, const struct err *e)
 {
     if (p->why.kind == ERR_NONE)
         p->why = *e;
+    p->told_to_end = true; /* for a reason of ours: another start would find the same */
     pod_end(p);
 }

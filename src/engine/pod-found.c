@@ -5,9 +5,11 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "box/look.h"
+#include "patience.h"
 #include "pod-int.h"
 
-enum { ASK_MS = 80000, ASK_AGAIN_MS = 50 };
+/* One that recovers is waited for as long as it works; patience.c sees to that. */
+enum { ASK_MS = 30 * 60000, ASK_AGAIN_MS = 50 };
 
 /* Strays of its owner's can keep process 1 alive: the server is over when its postmaster is. */
 static void payload_gone(struct loop_child *child, int status)
@@ -113,7 +115,10 @@ int pod_ask(struct local *l, const struct engine_server *spec, struct err *e)
         return -1;
     p->phase = POD_STARTING;
     find_places(p);
-    if (watch_found(p, e) < 0)
+    /* it may have napped under a dormd that was killed: nobody else would wake it */
+    if (pod_thaw(l, p->id, e) < 0 || watch_found(p, e) < 0)
         pod_fail(p, e); /* in a later turn it has ENDED, and may be started afresh */
+    else
+        patience_start(p);
     return 0;
 }

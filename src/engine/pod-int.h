@@ -50,12 +50,29 @@ struct pod {
     bool told_full;
     struct pod_disk disks[ENGINE_DISKS_MAX];
     bool evicted; /* it was told to sleep */
+    /* repair.c */
+    struct repair *repair; /* owned: a page that the child shares with us */
+    unsigned tries;        /* starts of this wake that have failed */
+    struct err first;      /* why the first of them did */
+    bool started, was_up, told_to_end;
+    /* patience.c */
+    struct loop_timer patience;
+    uint64_t begun_ms, moved_ms, told_ms, used_us;
+    bool stopping;
+    struct pod_memory *memory; /* owned; memory.c; NULL before it is up */
+    bool frozen;
+    struct looking *looking; /* owned; nap.c */
+    struct job *reclaim;     /* its memory is being taken back, while it is frozen */
 };
 
+/* limit.c: what the kernel is told. */
+struct box_limits pod_limits(const struct engine_server *spec);
 struct pod *pod_new(struct local *l, const struct engine_server *spec, struct err *e);
 void pod_free(struct pod *p);
 /* Find the storage class of each disk. */
 int pod_places(struct pod *p, struct err *e);
+/* The next start of it; -1 when it could not even begin. */
+int pod_start_now(struct pod *p, struct err *e);
 /* It takes connections, and its owner has a name in it. */
 void pod_up(struct pod *p);
 /* In a child: a connection to it, or -1. */
@@ -64,8 +81,15 @@ int pod_dial(const struct pod *p, struct err *e);
 int pod_name_owner(void *pod, struct err *e);
 /* Clean up behind it; ENDED follows in a later turn. */
 void pod_end(struct pod *p);
+/* It has ended; what was done beside has ended, too. */
+void pod_clean_soon(struct pod *p);
 /* The same, with the reason, unless a better one is known. */
 void pod_fail(struct pod *p, const struct err *e);
+
+/* ---- nap.c ---- */
+
+/* It ends: whoever looks is told, and nothing goes on beside it. */
+void pod_nap_forget(struct pod *p);
 
 /* ---- watch.c ---- */
 
@@ -83,3 +107,11 @@ void pod_survey(struct pod *p, void (*after)(struct pod *p));
 /* The watch has looked again. */
 void pod_room_changed(struct pod *p);
 void pod_survey_forget(struct pod *p);
+
+/* ---- memory.c: its greatest query is stopped before the kernel kills ---- */
+
+/* From now on, until it is forgotten. */
+void pod_memory_watch(struct pod *p);
+void pod_memory_forget(struct pod *p);
+/* Its limit may have changed. */
+void pod_memory_limited(struct pod *p);

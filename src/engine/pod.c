@@ -20,8 +20,11 @@
 #include "base/str.h"
 #include "box/groups.h"
 #include "box/look.h"
+#include "box/netns.h"
+#include "patience.h"
 #include "pg/adopt.h"
 #include "pod-int.h"
+#include "repair.h"
 
 enum { NAMING_MS = 30000, DATAGRAMS_AT_ONCE = 16 };
 
@@ -39,10 +42,14 @@ void pod_free(struct pod *p)
     loop_io_stop(l->loop, &p->notify_io);
     loop_child_stop(&p->init);
     loop_child_stop(&p->payload);
+    patience_forget(p);
+    repair_done(p);
     pod_log_close(&p->log);
     close_fd(&p->notify_fd);
     close_fd(&p->stderr_fd);
     pod_survey_forget(p);
+    pod_memory_forget(p);
+    pod_nap_forget(p);
     free(p->params);
     (void)map_remove(&l->pods, p->id);
     free(p->spec);
@@ -103,9 +110,10 @@ struct pod *pod_new(struct local *l, const struct engine_server *spec, struct er
         .spec = engine_server_copy(spec),
         .named = spec->named,
         .uid = spec->uid,
-        .limits = {.memory = spec->memory, .cpu_milli = spec->cpu_milli, .pids = spec->pids},
+        .limits = pod_limits(spec),
         .server = {.memory = spec->memory,
                    .capacity = spec->disks[0].capacity,
+                   .ip4_only = !box_has_ip6(),
                    .cpus = spec->cpu_milli / 1000},
         .notify_fd = -1,
         .stderr_fd = -1,
@@ -131,10 +139,14 @@ int pod_dial(const struct pod *p, struct err *e)
 void pod_up(struct pod *p)
 {
     struct engine *engine = &p->local->engine;
+    struct err told;
+    bool mended = repair_told(p, &told);
 
     p->phase = POD_UP;
-    p->named = true;
-    engine->on_event(engine->owner, p->id, ENGINE_READY, NULL);
+    p->named = p->was_up = true;
+    patience_ready(p);
+    pod_memory_watch(p);
+    engine->on_event(engine->owner, p->id, ENGINE_READY, mended ? &told : NULL);
 }
 
 static int dial(void *pod, struct err *e)
@@ -207,8 +219,12 @@ static void ready(struct pod *p)
 {
     struct err e;
 
-    /* heard enough: its owner could go on talking for as long as it lives */
+    /*
+     * heard enough: its owner could go on talking for as long as it lives. Closed, since a socket
+     * that is full and never read would keep PostgreSQL waiting when it says that it stops.
+     */
     loop_io_stop(p->local->loop, &p->notify_io);
+    close_fd(&p->notify_fd);
     if (!p->named && name_in_job(p, &e) < 0) {
         pod_fail(p, &e);
         return;
@@ -250,8 +266,8 @@ static void launch_done(void *owner, int status, const struct err *e)
     p->launch = NULL;
     /* an end after it was up is no failure of the launch, whatever status postgres chose; and what
      * postgres said in its log tells more than a status does */
-    if (p->phase != POD_UP && e != NULL && !(e->kind == ERR_OS && e->os_errno == 0) &&
-        p->why.kind == ERR_NONE)
+    p->started = e == NULL || (e->kind == ERR_OS && e->os_errno == 0);
+    if (p->phase != POD_UP && !p->started && p->why.kind == ERR_NONE)
         p->why = *e;
     pod_end(p);
 }
@@ -268,11 +284,6 @@ static int check_data(const struct pod *p, const char *where, struct err *e)
     data = fd_open_beneath(top, path, O_RDONLY | O_DIRECTORY, e);
     if (data < 0)
         return err_prefix(e, "the data directory of server \"%s\"", p->spec->login);
-    /*
-     * Left by a crash, and perhaps empty: PostgreSQL would not start over it. That no other
-     * postmaster has this directory is what the lock of the volume says, better than this file.
-     */
-    (void)unlinkat(data, "postmaster.pid", 0);
     if (pg_data_check(data, p->server.install->major, e) < 0)
         return -1;
     /* of a version that is not known nothing is said; PostgreSQL will */
@@ -313,19 +324,22 @@ static int launch(void *arg, struct err *e)
     if (disk_lock_data(l, p->spec, &lock_fd, e) < 0 || INJECT("pod.locked", e) < 0)
         return -1;
     if (disks_attach(&disks, where, e) < 0 || INJECT("pod.attached", e) < 0 ||
-        check_data(p, where, e) < 0 || pod_sockets_mount(&p->dirs, p->uid, e) < 0 ||
-        INJECT("pod.launch", e) < 0)
+        pod_sockets_mount(&p->dirs, p->uid, e) < 0 || repair_data(p, where, lock_fd, e) < 0 ||
+        check_data(p, where, e) < 0 || INJECT("pod.launch", e) < 0)
         return -1;
     run.lock_fd = lock_fd;
     return pod_exec(&run, e);
 }
 
-static int start_now(struct pod *p, struct err *e)
+int pod_start_now(struct pod *p, struct err *e)
 {
     struct local *l = p->local;
     AUTO_CLOSE int birthplace = -1;
 
     p->phase = POD_STARTING;
+    log_info(NULL, "server=%s start %u is starting", p->id, p->tries + 1);
+    if (repair_begin(p, e) < 0)
+        return -1;
     if (box_groups_make(l->groups, p->id, &p->limits, e) < 0 || INJECT("pod.group", e) < 0)
         return -1;
     birthplace = box_groups_birthplace(l->groups, p->id);
@@ -343,6 +357,7 @@ static int start_now(struct pod *p, struct err *e)
                                              .birthplace = birthplace},
                           e);
     close_fd(&p->stderr_fd);
+    patience_start(p);
     return p->launch == NULL ? -1 : 0;
 }
 
@@ -388,7 +403,7 @@ static int advance(struct pod *p, struct err *e)
 {
     int r = prepared(p, e);
 
-    return r <= 0 ? r : start_now(p, e);
+    return r <= 0 ? r : pod_start_now(p, e);
 }
 
 void pod_go_on(struct pod *p, const struct err *e)
@@ -451,13 +466,18 @@ int pod_stop(struct local *l, const char *id, struct err *e)
 
     if (p == NULL)
         return 0;
+    p->told_to_end = true;
     if (p->phase == POD_PREPARING) {
         (void)err_set(&p->why, ERR_BUSY, "the server was stopped before it had started");
         pod_end(p);
         return 0;
     }
-    if (box_signal(l->groups, id, BOX_PAYLOAD, SIGINT, e) == 0)
+    if (p->frozen && pod_thaw(l, id, e) < 0)
+        return -1;
+    if (box_signal(l->groups, id, BOX_PAYLOAD, SIGINT, e) == 0) {
+        patience_stop(p);
         return 0;
+    }
     if (e->kind != ERR_NOT_FOUND)
         return -1;
     /* no postmaster yet: there is nothing to shut down cleanly */
@@ -470,9 +490,10 @@ int pod_kill(struct local *l, const char *id, struct err *e)
 
     if (p == NULL)
         return 0;
+    p->told_to_end = true;
     if (p->launch != NULL)
         job_kill(p->launch);
-    if (box_groups_kill(l->groups, id, e) < 0)
+    if ((p->frozen && pod_thaw(l, id, e) < 0) || box_groups_kill(l->groups, id, e) < 0)
         return -1;
     pod_end(p);
     return 0;

@@ -14,16 +14,16 @@
 #include "base/auto.h"
 #include "base/fd.h"
 
-static int take_lock(int dir_fd, int *ret_fd, struct err *e)
+static int take_lock(int dir_fd, const char *name, int how, int *ret_fd, struct err *e)
 {
-    AUTO_CLOSE int fd =
-        openat(dir_fd, "gate.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    AUTO_CLOSE int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0)
-        return err_set_os(e, errno, "could not open \"gate.lock\"");
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        return err_set_os(e, errno, "could not open \"%s\"", name);
+    /* the shared one waits: dormd tries it for an instant to see whether anybody has it */
+    if (flock(fd, how != LOCK_EX ? how : how | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)
-            return err_set_os(e, errno, "could not lock \"gate.lock\"");
+            return err_set_os(e, errno, "could not lock \"%s\"", name);
         (void)err_set(e, ERR_BUSY, "another gate is running here");
         return err_hint(e, "let it end first: it drains when dormd tells it to");
     }
@@ -79,9 +79,10 @@ static int close_to_others(struct err *e)
     return 0;
 }
 
-int confine(const char *run_dir, uid_t uid, gid_t gid, int *ret_lock, struct err *e)
+int confine(const char *run_dir, uid_t uid, gid_t gid, struct confine_locks *ret_locks,
+            struct err *e)
 {
-    AUTO_CLOSE int run_fd = -1, dir_fd = -1, lock = -1;
+    AUTO_CLOSE int run_fd = -1, dir_fd = -1, lock = -1, alive = -1, keep = -1;
 
     run_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (run_fd < 0)
@@ -89,12 +90,16 @@ int confine(const char *run_dir, uid_t uid, gid_t gid, int *ret_lock, struct err
     dir_fd = openat(run_fd, "gate", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (dir_fd < 0)
         return err_set_os(e, errno, "could not open directory \"%s/gate\"", run_dir);
-    if (take_lock(dir_fd, &lock, e) < 0)
+    if (take_lock(dir_fd, "gate.alive", LOCK_SH, &alive, e) < 0 ||
+        take_lock(dir_fd, "gate.lock", LOCK_EX, &lock, e) < 0 ||
+        take_lock(dir_fd, "gate.keep", LOCK_UN, &keep, e) < 0)
         return err_prefix(e, "could not begin in \"%s/gate\"", run_dir);
     if (enter(dir_fd, e) < 0 || drop_bounding_set(e) < 0 || become(uid, gid, e) < 0 ||
         drop_capabilities(e) < 0 || close_to_others(e) < 0)
         return -1;
-    *ret_lock = take_fd(&lock);
+    ret_locks->accepts = take_fd(&lock);
+    ret_locks->alive = take_fd(&alive);
+    ret_locks->keep = take_fd(&keep);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rand.h"
 #include "base/str.h"
 #include "net/listen.h"
 #include "net/source.h"
@@ -24,7 +25,8 @@ struct listener {
     struct gate *gate;
     struct loop_io io;
     int fd; /* owned */
-    char kind[32];
+    char kind[48];
+    struct addr pod; /* whoever comes in here; kind ADDR_POD, or it is not of a pod */
 };
 
 static void set_events(struct gate *g, uint32_t events)
@@ -47,7 +49,7 @@ static void pause_door(struct gate *g)
 
 void door_resume(struct gate *g)
 {
-    if (!g->door_paused)
+    if (!g->door_paused || g->retired)
         return;
     g->door_paused = false;
     loop_timer_stop(g->loop, &g->door_timer);
@@ -110,7 +112,7 @@ static void someone_knocks(struct loop_io *io, uint32_t events)
         }
         switch (listen_accept(l->fd, &fd, &peer)) {
         case LISTEN_OK:
-            greet(g, &fd, &peer);
+            greet(g, &fd, l->pod.kind == ADDR_POD ? &l->pod : &peer);
             break;
         case LISTEN_NONE:
             return;
@@ -126,17 +128,33 @@ static void someone_knocks(struct loop_io *io, uint32_t events)
     }
 }
 
+/* "pod:<server>-<tool>": only that server's user can be at the other end. */
+static bool read_pod(const char *kind, struct addr *ret)
+{
+    const char *id = kind + sizeof(ADDR_POD_PREFIX) - 1;
+
+    if (!str_starts(kind, ADDR_POD_PREFIX))
+        return true;
+    if (strlen(id) <= ID_LEN || id[ID_LEN] != '-')
+        return false;
+    *ret = (struct addr){.kind = ADDR_POD, .uid = UINT64_MAX};
+    memcpy(ret->at, id, ID_LEN);
+    return true;
+}
+
 int door_open(struct gate *g, const char *kind, int *fd_take, struct err *e)
 {
     struct listener *l;
+    struct addr pod = {.kind = ADDR_UNIX};
     bool unix_socket;
 
     if (listen_check(*fd_take, &unix_socket, e) < 0)
         return -1;
-    if (str_is(kind, "unix") != unix_socket)
+    if (str_is(kind, "unix") != unix_socket || !read_pod(kind, &pod))
         return err_set(e, ERR_INPUT, "a listener is not of the kind \"%s\"", kind);
     l = mem_new(sizeof(*l));
     l->gate = g;
+    l->pod = pod;
     if (!str_copy(l->kind, sizeof(l->kind), kind)) {
         free(l);
         return err_set(e, ERR_INPUT, "the kind of a listener is too long");
@@ -152,16 +170,35 @@ int door_open(struct gate *g, const char *kind, int *fd_take, struct err *e)
     return 0;
 }
 
-void door_close(struct gate *g)
+static void close_listeners(struct gate *g, const char *kind)
 {
     list_each (&g->listeners, node) {
         struct listener *l = list_of(node, struct listener, node);
 
+        if (kind != NULL && !str_is(l->kind, kind))
+            continue;
         list_remove(&l->node);
         loop_io_stop(g->loop, &l->io);
         close_fd(&l->fd);
         loop_free_later(g->loop, l);
     }
+}
+
+void door_shut(struct gate *g, const char *kind)
+{
+    close_listeners(g, kind);
+}
+
+void door_rest(struct gate *g)
+{
+    g->door_paused = true;
+    loop_timer_stop(g->loop, &g->door_timer);
+    set_events(g, 0);
+}
+
+void door_close(struct gate *g)
+{
+    close_listeners(g, NULL);
 }
 
 size_t door_count(struct gate *g)

@@ -10,6 +10,10 @@
 
 /* GATE_LISTEN: begin to accept here. Takes the descriptor; kind is kept for dormd's successor. */
 int door_open(struct gate *g, const char *kind, int *fd_take, struct err *e);
+/* GATE_UNLISTEN: the listeners of that kind are closed. */
+void door_shut(struct gate *g, const char *kind);
+/* Accept no more, ever; who knocks waits for whoever has the same listeners. */
+void door_rest(struct gate *g);
 /* Accept no more, give the addresses free. */
 void door_close(struct gate *g);
 size_t door_count(struct gate *g);

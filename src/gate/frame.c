@@ -26,21 +26,36 @@ static void take_head(struct frame *f, uint8_t byte)
         begin_body(f, read_u32(f->head));
 }
 
+/* Pass some; how many. */
+static size_t take_some(struct frame *f, const uint8_t *bytes, size_t len)
+{
+    if (f->left > 0) {
+        size_t n = len < f->left ? len : f->left;
+
+        f->left -= (uint32_t)n;
+        return n;
+    }
+    if (f->have == 0 && len >= HEAD) {
+        begin_body(f, read_u32(bytes + 1));
+        return HEAD;
+    }
+    take_head(f, bytes[0]);
+    return 1;
+}
+
 void frame_pass(struct frame *f, const uint8_t *bytes, size_t len)
 {
     size_t at = 0;
 
-    while (at < len && !f->lost) {
-        if (f->left > 0) {
-            size_t n = len - at < f->left ? len - at : f->left;
+    while (at < len && !f->lost)
+        at += take_some(f, bytes + at, len - at);
+}
 
-            f->left -= (uint32_t)n;
-            at += n;
-        } else if (f->have == 0 && len - at >= HEAD) {
-            begin_body(f, read_u32(bytes + at + 1));
-            at += HEAD;
-        } else {
-            take_head(f, bytes[at++]);
-        }
-    }
+size_t frame_pass_to_end(struct frame *f, const uint8_t *bytes, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len && !f->lost && !frame_between(f))
+        at += take_some(f, bytes + at, len - at);
+    return f->lost ? len : at;
 }

@@ -18,6 +18,8 @@ struct frame {
 };
 
 void frame_pass(struct frame *f, const uint8_t *bytes, size_t len);
+/* Pass bytes up to where a message ends, or all of them. Returns how many; 0 when one has ended. */
+size_t frame_pass_to_end(struct frame *f, const uint8_t *bytes, size_t len);
 /* True when all that passed are whole messages. */
 static inline bool frame_between(const struct frame *f)
 {

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "confine.h"
 #include "ipc/conn.h"
 #include "loop/loop.h"
 #include "net/addr.h"
@@ -21,14 +22,14 @@
 enum {
     LOGINS_MAX = 1000,          /* connections that have not proved who they are */
     LOGINS_OF_SOURCE_MAX = 500, /* of one address: a class may share one */
-    LOGIN_MS = 10000,           /* from accept to the end of authentication */
+    LOGIN_MS = 20000,           /* from accept to having proved it: a crowd takes its time */
     WAKE_MS = 120000,           /* until dormd has brought the server's connection */
     START_MS = 60000,           /* until that server is ready for queries */
     FLUSH_MS = 5000,            /* to take the last words */
     LINGER_MS = 1000,           /* to hang up after them */
     MOCK_KEY_MAX = 64,
     NETWORKS_MAX = 60,
-    FDS_RESERVED = 64, /* listeners, dormd, and what it may be handing over */
+    FDS_RESERVED = 192, /* listeners, those of pods too, dormd, and what it may be handing over */
 };
 
 struct gate {
@@ -55,7 +56,8 @@ struct gate {
     size_t logins_n;
     struct map sources;
     struct slots slots;
-    bool draining;
+    bool retired, draining; /* accepts no more; has no listeners any more, either */
+    struct confine_locks locks;
 
     struct loop_timer lag_timer;
     uint64_t lag_due_ms, lag_worst_ms;

@@ -1,6 +1,7 @@
 #include "link.h"
 
 #include <errno.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include "cancel.h"
 #include "door.h"
 #include "login.h"
+#include "quiet.h"
+#include "relay.h"
 #include "server.h"
 #include "session.h"
 #include "setup.h"
@@ -30,7 +33,7 @@ static void take_listener(struct gate *g, const struct ipc_msg *msg, int *fd)
 {
     struct err e;
 
-    if (g->draining)
+    if (g->draining || g->retired)
         return;
     if (*fd < 0 || door_open(g, msg->field[0].at, fd, &e) < 0)
         log_error(NULL, "could not listen where dormd told: %s",
@@ -79,8 +82,24 @@ static void take_message(struct ipc_conn *c, const struct ipc_msg *msg, int *fd)
         take_listener(g, msg, fd);
         return;
     }
+    if (msg->type == IPC_GATE_UNLISTEN) {
+        door_shut(g, msg->field[0].at);
+        return;
+    }
     if (msg->type == IPC_GATE_DRAIN) {
         gate_drain(g);
+        return;
+    }
+    if (msg->type == IPC_GATE_RETIRE) {
+        gate_retire(g);
+        return;
+    }
+    if (msg->type == IPC_GATE_STRAY) {
+        cancel_take_stray(g, fd);
+        return;
+    }
+    if (msg->type == IPC_GATE_NAP) {
+        quiet_asked(g, msg);
         return;
     }
     if (msg->n > 0)
@@ -95,6 +114,8 @@ static void take_message(struct ipc_conn *c, const struct ipc_msg *msg, int *fd)
         take_fail(s, msg);
     else if (msg->type == IPC_GATE_NOTICE)
         server_notice(s, msg->field[1].at);
+    else if (msg->type == IPC_GATE_TELL)
+        relay_tell(s, msg->field[1].at, msg->field[2].at);
     else if (msg->type == IPC_GATE_KICK)
         session_kick(s, msg->field[1].at, msg->field[2].at, msg->field[3].at);
     else
@@ -106,6 +127,7 @@ static void lost(struct ipc_conn *c, const struct err *why)
     struct gate *g = list_of(c, struct gate, dormd);
 
     g->linked = false;
+    quiet_forget(g);
     log_warn(NULL, "lost dormd (%s); sessions go on, logins wait", why->msg);
     retry_later(g);
 }
@@ -164,6 +186,8 @@ static void try_link(struct loop_timer *t)
     g->linked = true;
     g->link_lost_said = false;
     log_info(NULL, "connected to dormd");
+    if (g->retired)
+        ipc_send(&g->dormd, -1, IPC_GATE_RETIRED);
     ipc_send(&g->dormd, -1, IPC_GATE_HELLO, (uint64_t)IPC_VERSION, (uint64_t)getpid(),
              (uint64_t)door_count(g));
     door_report(g);
@@ -183,11 +207,23 @@ void link_end(struct gate *g)
     ipc_conn_stop(&g->dormd);
 }
 
+void gate_retire(struct gate *g)
+{
+    if (!g->retired)
+        log_info(NULL, "another gate takes over: %zu sessions stay", g->sessions_n);
+    g->retired = true;
+    door_rest(g);
+    (void)flock(g->locks.keep, LOCK_SH);
+    close_fd(&g->locks.accepts); /* before the answer: the next one finds it free */
+    ipc_send(&g->dormd, -1, IPC_GATE_RETIRED);
+}
+
 void gate_drain(struct gate *g)
 {
     if (!g->draining)
         log_info(NULL, "draining: %zu sessions are left", g->sessions_n);
     g->draining = true;
     door_close(g);
+    close_fd(&g->locks.keep);
     gate_check_drained(g);
 }

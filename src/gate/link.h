@@ -6,5 +6,7 @@
 /* Connect, now or as soon as dormd listens, and again whenever it has been away. */
 void link_begin(struct gate *g);
 void link_end(struct gate *g);
+/* Another gate takes over: accept no more, but let no address go before it has them all. */
+void gate_retire(struct gate *g);
 /* Accept no more; the program ends with the last session. */
 void gate_drain(struct gate *g);

@@ -98,7 +98,7 @@ static bool is_direct_tls(struct session *s)
 {
     uint8_t byte;
 
-    if (s->login->first_seen || s->peer.kind == ADDR_UNIX)
+    if (s->login->first_seen || addr_is_vouched(&s->peer))
         return false;
     if (recv(s->client.fd, &byte, 1, MSG_PEEK) != 1)
         return false;
@@ -119,7 +119,7 @@ static bool sent_ahead(struct session *s)
 
 static void answer_request(struct session *s, bool is_ssl)
 {
-    bool yes = is_ssl && s->peer.kind != ADDR_UNIX;
+    bool yes = is_ssl && !addr_is_vouched(&s->peer);
 
     if (sent_ahead(s)) {
         log_limited(&s->log_session, LOG_WARN_, "bytes before the answer to an encryption request");

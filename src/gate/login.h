@@ -22,10 +22,12 @@ struct login {
     bool plus;           /* -PLUS was offered */
     uint8_t end_point[TLS_END_POINT_MAX];
     size_t end_point_len;
-    size_t server_bytes; /* read from the server during its start-up */
-    struct buf back, up; /* from and to the server during its start-up */
-    bool admitted;       /* the server has said AuthenticationOk */
-    bool server_refused; /* and an error */
+    size_t server_bytes;     /* read from the server during its start-up */
+    struct buf back, up;     /* from and to the server during its start-up */
+    uint64_t turned_away_ms; /* when the server first was just ending; 0: never */
+    bool admitted;           /* the server has said AuthenticationOk */
+    bool server_refused;     /* and an error */
+    bool passed_on;          /* the client has heard something of it */
 };
 
 void login_begin(struct session *s);

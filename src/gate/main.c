@@ -95,13 +95,15 @@ static void done(struct gate *g)
     map_done(&g->sources);
     slots_done(&g->slots);
     loop_free(g->loop);
+    close_fd(&g->locks.accepts);
+    close_fd(&g->locks.keep);
+    close_fd(&g->locks.alive);
     explicit_bzero(g->mock_key, sizeof(g->mock_key));
 }
 
 static int serve(int argc, char **argv, struct err *e)
 {
-    static struct gate gate;
-    AUTO_CLOSE int lock = -1;
+    static struct gate gate = {.locks = {-1, -1, -1}};
     uint64_t uid, gid, level = LOG_INFO_;
     int descriptors, r;
 
@@ -111,7 +113,7 @@ static int serve(int argc, char **argv, struct err *e)
         return err_set(e, ERR_INPUT, "usage: dorm-gate RUN-DIRECTORY UID GID [LOG-LEVEL]");
     log_open("dorm-gate", (enum log_level)level);
     descriptors = confine_descriptors(e);
-    if (descriptors < 0 || confine(argv[1], (uid_t)uid, (gid_t)gid, &lock, e) < 0)
+    if (descriptors < 0 || confine(argv[1], (uid_t)uid, (gid_t)gid, &gate.locks, e) < 0)
         return -1;
     /* two descriptors a session; those in front of the login must never take the last */
     gate.sessions_max =

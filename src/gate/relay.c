@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "login.h"
+#include "quiet.h"
 
 enum {
     TURN_READS = 4, /* 64 KiB each: then the other sessions have their turn */
@@ -119,17 +120,36 @@ static bool pump_up(struct session *s)
         case IO_ERR:
             s->client_gone = true;
             s->client_eof = true;
+            quiet_over(s);
             continue;
         case IO_EOF:
             s->client_eof = true;
+            quiet_over(s); /* its server is to take note */
             continue;
         }
+        s->client_last = true;
+        quiet_over(s);
         if (!keep_rest(&s->in, give_server(s, scratch, n), n))
             s->client_gone = true;
         if (n < sizeof(scratch) && !stream_more(&s->client))
             return true; /* a short read has emptied the socket: poll tells of more */
     }
     return !stream_more(&s->client);
+}
+
+/* What is to be told goes before the bytes that came, or as far behind as their first end is. */
+static void tell_in_between(struct session *s, size_t n)
+{
+    size_t whole = frame_pass_to_end(&s->frame, scratch, n);
+    bool fits = buf_put(&s->out, scratch, whole);
+
+    if (frame_between(&s->frame)) {
+        fits = fits && buf_put(&s->out, buf_data(&s->tell), buf_len(&s->tell));
+        buf_done(&s->tell);
+    }
+    frame_pass(&s->frame, scratch + whole, n - whole);
+    if (!fits || !buf_put(&s->out, scratch + whole, n - whole))
+        s->client_gone = true;
 }
 
 /* Server to client. What is left after a turn the kernel holds, and polls for. */
@@ -146,6 +166,13 @@ static void pump_down(struct session *s)
         if (n <= 0) {
             s->server_eof = true;
             return;
+        }
+        s->client_last = false;
+        quiet_over(s);
+        if (buf_len(&s->tell) > 0) {
+            tell_in_between(s, (size_t)n);
+            (void)empty(s, &s->out, give_client);
+            continue;
         }
         frame_pass(&s->frame, scratch, (size_t)n);
         if (!keep_rest(&s->out, give_client(s, scratch, (size_t)n), (size_t)n))
@@ -230,10 +257,37 @@ void relay_server_ready(struct session *s, uint32_t events)
     go_on(s, ways);
 }
 
+/* Nothing of the server's is under way: it can be told now. `out` has the room, see OUT_MAX. */
+static void tell_now(struct session *s)
+{
+    if (!frame_between(&s->frame) || buf_len(&s->tell) == 0)
+        return;
+    if (!buf_put(&s->out, buf_data(&s->tell), buf_len(&s->tell)))
+        log_debug(&s->log, "no room for a notice");
+    buf_done(&s->tell);
+}
+
+void relay_tell(struct session *s, const char *message, const char *hint)
+{
+    struct msg_notice n = {
+        .severity = "WARNING", .sqlstate = "01000", .message = message, .hint = hint};
+
+    if (s->stage != STAGE_WAITING && s->stage != STAGE_STARTING && s->stage != STAGE_RELAY)
+        return;
+    if (!msg_put_notice(&s->tell, &n))
+        log_debug(&s->log, "a client that does not read is not told more");
+    if (s->stage != STAGE_RELAY)
+        return; /* as soon as it begins */
+    tell_now(s);
+    if (buf_len(&s->out) > 0)
+        go_on(s, DOWN);
+}
+
 void relay_begin(struct session *s)
 {
     struct buf *back = &s->login->back;
 
+    tell_now(s);
     if (buf_len(back) > 0) {
         frame_pass(&s->frame, buf_data(back), buf_len(back));
         if (!buf_put(&s->out, buf_data(back), buf_len(back))) {
@@ -244,6 +298,7 @@ void relay_begin(struct session *s)
     s->login = login_free(s->login);
     s->stage = STAGE_RELAY;
     s->next = NULL;
+    quiet_over(s);
     loop_timer_stop(s->gate->loop, &s->deadline);
     go_on(s, UP | DOWN);
 }

@@ -7,6 +7,8 @@
 void relay_begin(struct session *s);
 void relay_client_ready(struct session *s, uint32_t events);
 void relay_server_ready(struct session *s, uint32_t events);
+/* GATE_TELL: a notice, as soon as the server is between two messages. */
+void relay_tell(struct session *s, const char *message, const char *hint);
 /* Poll the server's connection for these; for none at all it is not polled. */
 void relay_want_server(struct session *s, uint32_t events);
 /* The event function of every server's connection. */

@@ -12,7 +12,11 @@
 #include "login.h"
 #include "relay.h"
 
-enum { START_BYTES_MAX = 1 << 20 };
+enum {
+    START_BYTES_MAX = 1 << 20,
+    AGAIN_MS = 50,  /* until a server that was just ending is asked for once more */
+    GONE_MS = 3000, /* for one that ends connections without a word */
+};
 
 static void woke_too_slowly(struct loop_timer *t)
 {
@@ -53,7 +57,10 @@ void server_notice(struct session *s, const char *text)
 {
     struct msg_notice n = {.severity = "NOTICE", .sqlstate = "00000", .message = text};
 
-    if (s->stage != STAGE_WAITING || buf_len(&s->out) > OUT_MAX / 2)
+    if (s->stage != STAGE_WAITING)
+        return;
+    session_deadline(s, WAKE_MS, woke_too_slowly); /* it has a place in a queue: dormd sees to it */
+    if (buf_len(&s->out) > OUT_MAX / 2)
         return; /* a client that does not read needs no more news */
     if (msg_put_notice(&s->out, &n) && session_flush(s))
         session_watch(s);
@@ -94,8 +101,80 @@ static int take_auth(struct session *s, const struct msg *m, struct err *e)
     return 0;
 }
 
+/* It is of no use to try again by ourselves, nor for dormd, where the server is merely busy. */
+static bool is_barred(const struct session *s, const struct msg_error *error)
+{
+    static const char *const others[] = {"08", "0A", "53", "57"};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (str_starts(error->sqlstate, others[i]))
+            return false;
+    return s->gate->linked && !s->login->passed_on && str_is(error->severity, "FATAL");
+}
+
+/* Back to where it waits. */
+static void leave_server(struct session *s)
+{
+    struct login *l = s->login;
+
+    loop_io_stop(s->gate->loop, &s->server_io);
+    close_fd(&s->server_fd);
+    s->server_eof = false;
+    buf_eat(&l->back, buf_len(&l->back));
+    buf_eat(&l->up, buf_len(&l->up));
+    l->admitted = l->server_refused = false;
+    l->server_bytes = 0;
+    s->stage = STAGE_WAITING;
+    session_deadline(s, WAKE_MS, woke_too_slowly);
+}
+
+/* dormd sees what can be done, and brings a new connection or says no. */
+static void wait_barred(struct session *s, const struct msg_error *error)
+{
+    const struct login *l = s->login;
+
+    log_info(&s->log, "the server lets nobody in (%s)", error->sqlstate);
+    leave_server(s);
+    ipc_send(&s->gate->dormd, -1, IPC_GATE_BARRED, s->slot->id, l->role, l->database,
+             error->sqlstate, error->message, error->hint);
+    session_expect_nothing(s);
+}
+
+static void ask_again(struct loop_timer *t)
+{
+    struct session *s = list_of(t, struct session, again);
+
+    if (s->stage != STAGE_WAITING)
+        return;
+    if (s->counted && s->gate->linked)
+        ipc_send(&s->gate->dormd, -1, IPC_GATE_CLOSED, s->slot->id, s->server);
+    s->login->wake_sent = false;
+    server_wake(s);
+}
+
+/*
+ * The server was told to stop, or its owner restarts it, just when this session was brought to it:
+ * whoever has logged in waits for it to be there again, and does not hear of that. False: it has
+ * lasted too long.
+ */
+static bool wait_again(struct session *s, uint64_t patience_ms)
+{
+    struct login *l = s->login;
+    uint64_t now = loop_now(s->gate->loop);
+
+    if (l->turned_away_ms == 0)
+        l->turned_away_ms = now;
+    if (l->passed_on || now - l->turned_away_ms >= patience_ms)
+        return false;
+    leave_server(s);
+    loop_timer_set(s->gate->loop, &s->again, now + AGAIN_MS, ask_again);
+    session_expect_nothing(s);
+    return true;
+}
+
 static int pass_on(struct session *s, const struct msg *m, struct err *e)
 {
+    s->login->passed_on = true;
     if (!buf_put(&s->out, m->body - 5, m->total))
         return err_set(e, ERR_LIMIT, "there is no room for its message");
     return 0;
@@ -107,6 +186,12 @@ static int pass_error(struct session *s, const struct msg *m, struct err *e)
     struct msg_notice n;
 
     msg_read_error(m, &error);
+    if (m->type == 'E' && str_is(error.sqlstate, "57P03") && wait_again(s, WAKE_MS))
+        return 0;
+    if (m->type == 'E' && is_barred(s, &error)) {
+        wait_barred(s, &error);
+        return 0;
+    }
     if (m->type == 'E')
         s->login->server_refused = true;
     if (error.whole)
@@ -138,7 +223,11 @@ static int take_message(struct session *s, const struct msg *m, struct err *e)
     case 'K':
         return keep_key(s, m, e);
     case 'S':
-        return msg_read_setting(m, &setting, e) < 0 ? -1 : pass_on(s, m, e);
+        if (msg_read_setting(m, &setting, e) < 0)
+            return -1;
+        if (str_is(setting.name, "is_superuser") && str_is(setting.value, "off") && s->gate->linked)
+            ipc_send(&s->gate->dormd, -1, IPC_GATE_LOWLY, s->slot->id, s->login->role);
+        return pass_on(s, m, e);
     case 'Z':
         return msg_read_ready(m, &status, e) < 0 || pass_on(s, m, e) < 0 ? -1 : 1;
     default:
@@ -168,6 +257,8 @@ static int take_messages(struct session *s, struct err *e)
         r = take_message(s, &m, e);
         if (r < 0)
             return -1;
+        if (s->stage != STAGE_STARTING)
+            return 0;
         buf_eat(back, m.total);
         if (r > 0)
             return 1;
@@ -212,7 +303,7 @@ static void server_gone(struct session *s)
 {
     if (s->login->server_refused)
         session_close(s); /* what it said has been passed on */
-    else
+    else if (s->login->server_bytes > 0 || !wait_again(s, GONE_MS))
         broken(s, "it closed the connection");
 }
 
@@ -236,7 +327,7 @@ static void go_on(struct session *s)
         s->server_eof = true;
     do {
         r = take_messages(s, &e);
-        if (!session_flush(s))
+        if (s->stage != STAGE_STARTING || !session_flush(s))
             return;
     } while (r == 0 && buf_len(&s->out) == 0 && read_some(s) > 0 &&
              s->login->server_bytes <= START_BYTES_MAX);

@@ -11,6 +11,7 @@
 #include "door.h"
 #include "login.h"
 #include "net/source.h"
+#include "quiet.h"
 #include "relay.h"
 #include "server.h"
 
@@ -79,6 +80,7 @@ int session_new(struct gate *g, int *fd_take, const struct addr *peer, struct er
     buf_init(&s->in, RELAY_BUF);
     buf_init(&s->out, OUT_MAX);
     buf_init(&s->backend_key, MSG_KEY_MAX);
+    buf_init(&s->tell, TELL_MAX);
     (void)snprintf(s->id_text, sizeof(s->id_text), "%" PRIu64, s->slot->id);
     s->log_session = (struct log){.key = "session", .value = s->id_text};
     s->log = (struct log){.outer = &s->log_session, .key = "server"};
@@ -117,6 +119,8 @@ void session_detach(struct session *s)
         loop_io_stop(g->loop, &s->server_io);
         close_fd(&s->server_fd);
     }
+    if (s->listened)
+        quiet_over(s);
     if (s->counted)
         ipc_send(&g->dormd, -1, IPC_GATE_CLOSED, s->slot->id, s->server);
     s->counted = false;
@@ -142,6 +146,7 @@ void session_drop(struct session *s)
     stream_done(&s->client);
     buf_done(&s->in);
     buf_done(&s->out);
+    buf_done(&s->tell);
     slot_leave(&g->slots, s->slot);
     list_remove(&s->node);
     g->sessions_n--;

@@ -35,6 +35,7 @@ enum {
     RELAY_BUF = 65536, /* what may wait for one side, each way */
     OUT_MAX = RELAY_BUF + 8192,
     SERVER_NAME_MAX = 64,
+    TELL_MAX = 4096, /* with RELAY_BUF it fits into `out` */
 };
 
 struct session {
@@ -62,8 +63,13 @@ struct session {
     struct loop_io server_io;
     bool server_eof, server_deaf, server_told;
     struct frame frame; /* of what the server has sent */
+    struct buf tell;    /* notices of ours for which it must first end its message */
     uint32_t backend_pid;
     struct buf backend_key;
+
+    uint64_t spoke_ms; /* when a byte last went either way */
+    bool client_last;  /* and it was the client's */
+    bool listened;     /* dormd wants to hear of the next one */
 
     struct slot *target; /* STAGE_CANCEL: held */
 

@@ -59,7 +59,7 @@ int setup_take(struct gate *g, const struct ipc_msg *msg, struct err *e)
 
 bool setup_plaintext_allowed(const struct gate *g, const struct addr *peer)
 {
-    if (peer->kind == ADDR_UNIX)
+    if (addr_is_vouched(peer))
         return true;
     for (size_t i = 0; i < g->plaintext_n; i++)
         if (cidr_has(&g->plaintext[i], peer))

@@ -93,7 +93,7 @@ static void end(struct ipc_conn *c, const struct err *why)
 static void pending_free(struct ipc_conn *c, struct pending *p)
 {
     list_remove(&p->node);
-    c->queued -= p->len;
+    c->queued -= sizeof(*p) + p->len;
     close_fd(&p->fd);
     free(p);
 }
@@ -188,7 +188,8 @@ static void enqueue(struct ipc_conn *c, const struct buf *b, int fd)
 {
     struct pending *p;
 
-    if (c->queued + buf_len(b) > IPC_QUEUE_MAX) {
+    /* what is around it counts: it is more than a short message is itself */
+    if (c->queued + sizeof(*p) + buf_len(b) > IPC_QUEUE_MAX) {
         fail_later(c);
         return;
     }
@@ -202,7 +203,7 @@ static void enqueue(struct ipc_conn *c, const struct buf *b, int fd)
     }
     memcpy(p->data, buf_data(b), p->len);
     list_append(&c->queue, &p->node);
-    c->queued += p->len;
+    c->queued += sizeof(*p) + p->len;
     loop_io_want(c->loop, &c->io, EPOLLIN | EPOLLOUT);
 }
 
@@ -269,7 +270,8 @@ int ipc_send_now(int fd, const struct buf *formatted, struct err *e)
     return 0;
 }
 
-int ipc_receive_now(int fd, struct buf *storage, struct ipc_msg *ret_msg, struct err *e)
+int ipc_receive_fd_now(int fd, struct buf *storage, struct ipc_msg *ret_msg, int *ret_fd,
+                       struct err *e)
 {
     AUTO_CLOSE int came = -1;
     ssize_t n;
@@ -285,5 +287,15 @@ int ipc_receive_now(int fd, struct buf *storage, struct ipc_msg *ret_msg, struct
     if (n == 0)
         return err_set(e, ERR_PEER, "the other side has closed the connection");
     buf_wrote(storage, (size_t)n);
-    return ipc_parse(buf_data(storage), (size_t)n, ret_msg, e);
+    if (ipc_parse(buf_data(storage), (size_t)n, ret_msg, e) < 0)
+        return -1;
+    *ret_fd = take_fd(&came);
+    return 0;
+}
+
+int ipc_receive_now(int fd, struct buf *storage, struct ipc_msg *ret_msg, struct err *e)
+{
+    AUTO_CLOSE int came = -1;
+
+    return ipc_receive_fd_now(fd, storage, ret_msg, &came, e);
 }

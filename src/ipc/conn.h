@@ -22,8 +22,8 @@ struct ipc_conn {
     ipc_msg_fn on_msg;
     ipc_end_fn on_end;
     struct list queue; /* datagrams that did not fit into the socket yet */
-    size_t queued;     /* their bytes: a peer that does not read is dropped at IPC_QUEUE_MAX */
-    bool failed;       /* sending failed: on_end comes in the next turn, never inside a send */
+    size_t queued; /* the memory they take: a peer that does not read is dropped at IPC_QUEUE_MAX */
+    bool failed;   /* sending failed: on_end comes in the next turn, never inside a send */
 };
 
 enum { IPC_QUEUE_MAX = 32 << 20 };
@@ -42,3 +42,6 @@ int ipc_flush_now(struct ipc_conn *c);
 int ipc_connect(const char *path, int *ret_fd, struct err *e);
 int ipc_send_now(int fd, const struct buf *formatted, struct err *e);
 int ipc_receive_now(int fd, struct buf *storage, struct ipc_msg *ret_msg, struct err *e);
+/* The same with the descriptor that came along, or -1. The caller closes it. */
+int ipc_receive_fd_now(int fd, struct buf *storage, struct ipc_msg *ret_msg, int *ret_fd,
+                       struct err *e);

@@ -26,24 +26,43 @@ struct buf;
     X(SAY, "us") /* 0: result, 1: remark or progress; text */                                      \
     X(DONE, "")                                                                                    \
     X(FAIL, "uss") /* enum err_kind, message, hint */                                              \
+    /* dormd -> dorm, of a program beside a server: TOOL, its STREAMs, in the end EXIT and DONE */ \
+    X(TOOL, "s")   /* its id, to ask for it after dormd has been away */                           \
+    X(STREAM, "u") /* (+fd) our side of its stdin, stdout, stderr: 0, 1, 2; or of a terminal: 3 */ \
+    X(EXIT, "u")   /* its status as a shell has it; UINT64_MAX: nobody knows */                    \
     /* gate -> dormd */                                                                            \
-    X(GATE_HELLO, "uuu")   /* protocol version, pid, how many GATE_LISTENER follow */              \
-    X(GATE_LISTENER, "s")  /* (+fd) kind: a listener it still has from an earlier dormd */         \
-    X(GATE_HELD, "us")     /* session, server: one that outlived the earlier dormd */              \
-    X(GATE_LOGIN, "usssu") /* session, user as typed, database, address, OS uid or UINT64_MAX */   \
-    X(GATE_WAKE, "us")     /* session, server: it is authenticated and wants in */                 \
-    X(GATE_CLOSED, "us")   /* session, server */                                                   \
-    X(GATE_CANCEL, "us")   /* ticket, server: a connection to cancel on; never wakes */            \
+    X(GATE_HELLO, "uuu")     /* protocol version, pid, how many GATE_LISTENER follow */            \
+    X(GATE_LISTENER, "s")    /* (+fd) kind: a listener it still has from an earlier dormd */       \
+    X(GATE_HELD, "us")       /* session, server: one that outlived the earlier dormd */            \
+    X(GATE_LOGIN, "usssu")   /* session, user as typed, database, address, OS uid or UINT64_MAX */ \
+    X(GATE_WAKE, "us")       /* session, server: it is authenticated and wants in */               \
+    X(GATE_CLOSED, "us")     /* session, server */                                                 \
+    X(GATE_CANCEL, "us")     /* ticket, server: a connection to cancel on; never wakes */          \
+    X(GATE_QUIET, "suu")     /* server, GATE_NAP's number, ms since anybody last spoke in it */    \
+    X(GATE_STIR, "s")        /* server: a client of it speaks, the first since GATE_NAP */         \
+    X(GATE_BARRED, "usssss") /* session, role, database; SQLSTATE, message and hint with which the \
+                                server did not let them in: GATE_READY or GATE_FAIL follows */     \
+    X(GATE_LOWLY, "us")      /* session, role: it is in, and is no superuser */                    \
     /* dormd -> gate */                                                                            \
     X(GATE_SETUP, "bbb*") /* certificate PEM, key PEM, mock key, networks allowed without TLS */   \
-    X(GATE_LISTEN, "s")   /* (+fd) kind: "tcp" or "unix" */                                        \
+    X(GATE_LISTEN, "s")   /* (+fd) kind: "tcp", "unix", or "pod:" and the id of a tool */          \
+    X(GATE_UNLISTEN, "s") /* kind: close those listeners */                                        \
     X(GATE_WHO,                                                                                    \
       "uussssss") /* session, enum ipc_verdict, server, role, database, verifier, message, hint */ \
     X(GATE_READY, "u")   /* (+fd) session or ticket: connected to the server */                    \
     X(GATE_FAIL, "usss") /* session or ticket, SQLSTATE, message, hint */                          \
     X(GATE_NOTICE, "us") /* session, what it is waiting for */                                     \
     X(GATE_KICK, "usss") /* session, SQLSTATE, message, hint: end it */                            \
-    X(GATE_DRAIN, "")    /* accept no more; exit when the last session has ended */
+    X(GATE_NAP, "su")    /* server, number: how quiet is it? And say when somebody speaks again */ \
+    X(GATE_TELL, "uss")  /* session, message, hint: told between two messages of its server */     \
+    X(GATE_DRAIN, "")    /* accept no more; exit when the last session has ended */                \
+    /* rows keep their place, new ones come last: a gate and the dormd after it must understand    \
+     * each other */                                                                               \
+    X(GATE_RETIRE, "")  /* dormd -> gate: another one takes over. Accept no more; keep the         \
+                           listeners until GATE_DRAIN, in case dormd dies meanwhile */             \
+    X(GATE_RETIRED, "") /* gate -> dormd: done, another may start. To a new dormd, before HELLO */ \
+    X(GATE_STRAY, "")   /* (+fd) gate -> dormd -> gates that have retired: a request to cancel a   \
+                           session that is not one of mine waits to be read there */
 
 enum ipc_type {
 #define X(name, fields) IPC_##name,

@@ -15,6 +15,7 @@
     X(ASLEEP, "asleep", 0)               /* no process; the volume may still be mounted */         \
     X(WAKING, "waking", 90000)           /* a pod is being made, or one found is being asked */    \
     X(AWAKE, "awake", 0)                 /* answers; sessions may come and go */                   \
+    X(NAPPING, "napping", 0)             /* frozen; its clients stay connected */                  \
     X(STOPPING, "falling asleep", 45000) /* told to shut down cleanly; new sessions wait */        \
     X(FORCING, "being forced", 10000)    /* did not stop in time: every process is being killed */ \
     X(ABORTING, "being aborted", 10000)  /* did not wake in time: every process is being killed */ \
@@ -27,12 +28,14 @@ enum life_state {
         LIFE_STATE_N
 };
 
-#define LIFE_EVENTS(X)                                              \
-    X(WANT)  /* a session or an operator wants it awake */          \
-    X(FOUND) /* a pod of it runs that this process did not start */ \
-    X(READY) /* it takes connections */                             \
-    X(REST)  /* nobody needs it any more, or it is told to sleep */ \
-    X(ENDED) /* its last process is gone, or it never got one */    \
+#define LIFE_EVENTS(X)                                               \
+    X(WANT)  /* a session or an operator wants it awake */           \
+    X(FOUND) /* a pod of it runs that this process did not start */  \
+    X(READY) /* it takes connections */                              \
+    X(NAP)   /* nobody in it speaks, and nothing in it is at work */ \
+    X(STIR)  /* a client of it speaks, or leaves */                  \
+    X(REST)  /* nobody needs it any more, or it is told to sleep */  \
+    X(ENDED) /* its last process is gone, or it never got one */     \
     X(LATE)  /* the deadline of its state has passed */
 
 enum life_event {
@@ -49,6 +52,8 @@ enum life_act {
     LIFE_START,  /* make the pod */
     LIFE_ASK,    /* find out whether the pod found is ready */
     LIFE_SERVE,  /* give every waiting session its connection */
+    LIFE_FREEZE, /* let no process of it run */
+    LIFE_THAW,   /* let them run again; then as LIFE_SERVE */
     LIFE_STOP,   /* ask for a clean shutdown */
     LIFE_KILL,   /* kill every process of the pod */
     LIFE_SETTLE, /* it is over, as intended: record it */
@@ -60,6 +65,8 @@ struct life {
     enum life_state state;
     uint64_t deadline_ms; /* on the caller's clock; 0: none */
     uint32_t failures;    /* wakes that failed in a row: each doubles the time to the next */
+    uint32_t quick;       /* ends in a row that came so soon after READY that they are failures */
+    uint64_t awake_ms;    /* when it became awake */
 };
 
 /* The only writer of a struct life. */

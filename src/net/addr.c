@@ -52,6 +52,9 @@ char *addr_text(char at[ADDR_TEXT], const struct addr *a)
     case ADDR_IP6:
         (void)inet_ntop(AF_INET6, a->at, at, ADDR_TEXT);
         break;
+    case ADDR_POD:
+        (void)snprintf(at, ADDR_TEXT, ADDR_POD_PREFIX "%.15s", (const char *)a->at);
+        break;
     }
     return at;
 }

@@ -4,6 +4,7 @@
 #include "adopt.h"    /* IWYU pragma: export */
 #include "client.h"   /* IWYU pragma: export */
 #include "control.h"  /* IWYU pragma: export */
+#include "doing.h"    /* IWYU pragma: export */
 #include "install.h"  /* IWYU pragma: export */
 #include "name.h"     /* IWYU pragma: export */
 #include "place.h"    /* IWYU pragma: export */

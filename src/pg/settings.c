@@ -22,7 +22,7 @@ static const struct pg_setting table[] = {
     {"ident_file", PG_IDENT, PG_FORCED, 0, 0, "goes with hba_file"},
     {"external_pid_file", "/run/postgresql/pid", PG_FORCED, 0, 0,
      "one that cannot be written is complained of at every start, and none at all, too"},
-    {"listen_addresses", "", PG_FORCED, 0, 0, "the private socket is the only way in"},
+    {"listen_addresses", "127.0.0.1,::1", PG_FORCED, 0, 0, "of the sandbox, for programs in it: no network ends there"},
     {"port", "5432", PG_FORCED, 0, 0, "is part of the socket's name"},
     {"unix_socket_directories", PG_SOCKET_DIR, PG_FORCED, 0, 0, "where the hub connects"},
     {"unix_socket_group", "", PG_FORCED, 0, 0, "a group that does not exist stops the start"},
@@ -241,7 +241,10 @@ int pg_server_argv(const struct pg_server *s, struct pg_words *ret, struct err *
     for (size_t i = 0; i < s->param_n; i++)
         add_setting(&w, s->params[i].name, s->params[i].value);
     add_rank(&w, s, PG_FORCED);
+    if (s->ip4_only)
+        add_setting(&w, "listen_addresses", "127.0.0.1"); /* it would complain at every start */
     if (s->building) {
+        add_setting(&w, "listen_addresses", "");
         add_setting(&w, "fsync", "off");
         add_setting(&w, "autovacuum", "off"); /* would still be in a database when it is sealed */
     }
@@ -263,6 +266,14 @@ void pg_server_env(const struct pg_install *install, struct pg_words *ret)
     pg_words_add(&w, mem_copy("PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"));
     pg_words_add(&w, mem_copy("PG_OOM_ADJUST_VALUE=500"));
     *ret = w;
+}
+
+void pg_client_env(const char *superuser, struct pg_words *words)
+{
+    pg_words_add(words, mem_copy("PGHOST=localhost"));
+    pg_words_add(words, mem_copy("PGPORT=5432"));
+    pg_words_add(words, mem_printf("PGUSER=%s", superuser));
+    pg_words_add(words, mem_printf("PGDATABASE=%s", superuser));
 }
 
 char *pg_conf_text(const struct pg_server *s)
@@ -291,7 +302,11 @@ char *pg_conf_text(const struct pg_server *s)
 const char *pg_hba_text(void)
 {
     return "local all all trust\n"
-           "local replication all trust\n";
+           "local replication all trust\n"
+           "host all all 127.0.0.1/32 trust\n"
+           "host replication all 127.0.0.1/32 trust\n"
+           "host all all ::1/128 trust\n"
+           "host replication all ::1/128 trust\n";
 }
 
 const char *pg_ident_text(void)

@@ -38,6 +38,7 @@ struct pg_server {
     unsigned cpus;                    /* whole processors it may use; 0 and 1: no parallel plans */
     const struct pg_param *params;    /* the hub's own, borrowed */
     size_t param_n;
+    bool ip4_only; /* this host has no IPv6 */
     bool safe;     /* a second try after a failed start: the user's postgresql.conf is not read */
     bool building; /* a template is being made: no fsync; whoever seals it must sync the file system
                     */
@@ -66,6 +67,8 @@ int pg_param_check(const struct pg_param *p, struct err *e);
 /* argv of the server, and its whole environment. On failure *ret is empty. */
 int pg_server_argv(const struct pg_server *s, struct pg_words *ret, struct err *e);
 void pg_server_env(const struct pg_install *install, struct pg_words *ret);
+/* With which every client in the pod finds the server by itself. */
+void pg_client_env(const char *superuser, struct pg_words *words);
 
 /* Contents of PG_CONF, PG_HBA and PG_IDENT. The caller frees the first. */
 char *pg_conf_text(const struct pg_server *s);

@@ -22,6 +22,11 @@ static void check(const struct conf *c)
 {
     check_claim(c, &c->server.claim);
     assert((c->server.claim.modes & (CONF_ROX | CONF_RWX)) == 0);
+    assert(c->server.requests.memory > 0 && c->server.requests.memory <= c->server.limits.memory);
+    assert(c->server.requests.cpu_milli > 0 &&
+           c->server.requests.cpu_milli <= c->server.limits.cpu_milli);
+    assert(c->machine.memory.bytes == 0 || c->machine.memory.bytes >= c->server.requests.memory);
+    assert((c->machine.memory.bytes == 0) == (c->machine.memory.percent != 0));
     assert(c->server.extra_n <= CONF_CLAIMS_MAX && c->volume_n <= CONF_VOLUMES_MAX);
     for (size_t i = 0; i < c->server.extra_n; i++) {
         const struct conf_claim *claim = &c->server.extra[i];

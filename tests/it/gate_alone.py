@@ -21,7 +21,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 GATE = pathlib.Path(os.environ.get("DORM_BUILD", SOURCE / "build")) / "src/gate/dorm-gate"
 NOBODY = 65534  # runs PostgreSQL
 GATE_UID = 65533
-DEADLINE = 20.0
+DEADLINE = 30.0
 NO_UID = 2**64 - 1
 
 ROWS = re.findall(r"^    X\((\w+),[\s\\]*\"([^\"]*)\"", (SOURCE / "src/ipc/ipc.h").read_text(), re.M)
@@ -179,6 +179,9 @@ class FakeDormd:
     def on_gate_cancel(self, ticket, server):
         self.ready(ticket, server)
 
+    def on_gate_barred(self, session, role, database, sqlstate, message, hint):
+        self.send("GATE_FAIL", session, sqlstate, message, hint)
+
     def count(self, name):
         with self.lock:
             return sum(1 for n, _ in self.log if n == name)
@@ -262,7 +265,7 @@ class Gate:
 
     def dsn(self, **more):
         settings = dict(host="127.0.0.1", port=self.port, user="alice", dbname="alice",
-                        password="secret", sslmode="require", connect_timeout=15)
+                        password="secret", sslmode="require", connect_timeout=30)
         return " ".join(f"{k}='{v}'" for k, v in (settings | more).items() if v is not None)
 
 

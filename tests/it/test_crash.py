@@ -41,7 +41,12 @@ ELSEWHERE = {
     "test_vol_reserve.c": r"vol\.(mending|reserve\..*)",
     "test_vol_real.c": r"vol\.pool\.(enlarged|grown)",
     "test_pg_adopt.c": r"pg\.adopt\.role",
+    "test_nap.py": r"nap\..*",
+    "test_bricked.py": r"(repair|fresh|pg\.mend)\..*",
+    "test_memory.py": r"memory\..*",
     "test_volumes.py": r"static\.copied|vol\.shared",
+    "test_localhost.py": r"tool\..*",
+    "test_upgrade.py": r"upgrade\..*",
 }
 
 

@@ -550,6 +550,6 @@ def test_an_extra_disk_that_fills_the_pool_hurts_no_neighbour(new_hub):
 def fill(c):
     """Ends with its server, if that is told to sleep."""
     try:
-        c.execute(f"copy (select 1) to program '{FILL}; true'")
+        c.execute(f"copy (select where false) to program '{FILL}; true'")
     except psycopg.Error:
         pass

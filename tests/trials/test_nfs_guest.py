@@ -27,22 +27,24 @@ def make_guest():
         pytest.skip(f"the guest could not be made: {done.stderr[-500:]}{last}")
 
 
-def pack(script, to):
+def pack(script, to, more=()):
     """What the guest finds on its second disk: the programs, and what to do."""
     with tarfile.open(to, "w") as tar:
         for name, path in PROGRAMS.items():
             tar.add((BUILD / path).resolve(), name)
         tar.add(GUEST / script, "run")
+        for path in more:
+            tar.add(path, path.name)
 
 
-def boot(script, tmp_path):
+def boot(script, tmp_path, more=(), init="init=/init-trial"):
     """Run the script in the guest; what it wrote on its console."""
-    pack(script, tmp_path / "trial.tar")
+    pack(script, tmp_path / "trial.tar", more)
     command = [
         "nice", "-n", "19", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
-        "-m", "1536", "-nographic", "-monitor", "none", "-nic", "none", "-no-reboot",
+        "-m", "2048", "-nographic", "-monitor", "none", "-nic", "none", "-no-reboot",
         "-kernel", PLACE / "vmlinuz", "-initrd", PLACE / "initrd",
-        "-append", "console=ttyS0 quiet root=/dev/vda rw init=/init-trial panic=-1 mitigations=off",
+        "-append", f"console=ttyS0 quiet root=/dev/vda rw {init} panic=-1 mitigations=off",
         "-drive", f"file={PLACE}/root.img,format=raw,if=virtio,snapshot=on,cache=unsafe",
         "-drive", f"file={tmp_path}/trial.tar,format=raw,if=virtio,readonly=on",
     ]

@@ -56,7 +56,7 @@ class Greedy:
     def program(self):
         """Files in the volume, by a program: no PostgreSQL looks at how that ends."""
         with contextlib.suppress(psycopg.Error), self.hub.connect("alice", self.password) as c:
-            c.execute(f"copy (select 1) to program 'dd if=/dev/zero of={HOME}/junk bs=1M count=900 2>/dev/null; true'")
+            c.execute(f"copy (select where false) to program 'dd if=/dev/zero of={HOME}/junk bs=1M count=900 2>/dev/null; true'")
         try:
             with self.hub.connect("alice", self.password) as c:
                 for _ in range(200):

@@ -25,7 +25,7 @@ MANY = 10_000  # statements after which a way is taken to be closed
 
 def shell(c, script):
     quoted = f"({script}) 2>/dev/null; true".replace("'", "''")
-    c.execute(f"copy (select 1) to program '{quoted}'")
+    c.execute(f"copy (select where false) to program '{quoted}'")
 
 
 def until_refused(c, *statements):

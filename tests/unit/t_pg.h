@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -227,6 +229,18 @@ static inline bool remove_tree(const char *at)
     return run_tool((const char *const[]){"/bin/rm", "-rf", at, NULL});
 }
 
+/* Servers listen on localhost:5432, as they do in their pods: tests side by side need one each. */
+static inline bool own_network(void)
+{
+    AUTO_CLOSE int fd = -1;
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+
+    if (unshare(CLONE_NEWNET) < 0)
+        return false;
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+}
+
 /* NULL, or why there is no PostgreSQL to test with. */
 static inline const char *t_pg_begin(void)
 {
@@ -236,6 +250,8 @@ static inline const char *t_pg_begin(void)
         return "needs root";
     if (pg_find("", "postgres", &installed, &e) < 0)
         return e.msg;
+    if (!own_network())
+        return "no network namespace of its own can be had";
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     return make_places();
 }

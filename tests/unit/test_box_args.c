@@ -12,7 +12,10 @@
 #include "t.h"
 
 static const struct box_host host = {
-    .names = {{"/usr", ""}, {"/bin", "usr/bin"}, {"/etc/ld.so.cache", ""}}, .n = 3};
+    .names = {{"/usr", ""}, {"/bin", "usr/bin"}, {"/etc/ld.so.cache", ""}},
+    .masks = {{"keys", false}, {"fs", true}},
+    .n = 3,
+    .n_masks = 2};
 static const char *const env[] = {"PATH=/usr/bin", "EMPTY=", "ODD=a=b \"c\"\n--bind", NULL};
 static const char *const payload[] = {"/usr/bin/postgres", "-D", "/data", NULL};
 
@@ -93,6 +96,11 @@ static void the_options_of_a_plan_are_these(void)
                              "--symlink usr/bin /bin\n"
                              "--ro-bind /etc/ld.so.cache /etc/ld.so.cache\n"
                              "--proc /proc\n"
+                             "--ro-bind /dev/null /proc/keys\n"
+                             "--perms 0555\n"
+                             "--size 4096\n"
+                             "--tmpfs /proc/fs\n"
+                             "--remount-ro /proc/fs\n"
                              "--tmpfs /dev\n"
                              "--dev-bind /dev/null /dev/null\n"
                              "--dev-bind /dev/zero /dev/zero\n"
@@ -142,6 +150,16 @@ static void a_devpts_comes_only_when_asked_for(void)
     text = args_of(&p, &fds);
     T_OK(strstr(text, "\n--dev /dev\n--perms 1777\n--size 2097152\n--tmpfs /dev/shm") != NULL);
     T_OK(strstr(text, "--dev-bind") == NULL);
+}
+
+static void a_network_that_was_made_is_kept(void)
+{
+    struct box_plan p;
+
+    plan_of(&p);
+    p.own_net = true;
+    T_OK(strstr(args_of(&p, &fds), "--unshare-net") == NULL);
+    T_OK(strstr(args_of(&p, &fds), "--share-net") == NULL);
 }
 
 static void what_is_not_given_is_not_passed(void)
@@ -270,14 +288,40 @@ static void the_host_is_read_as_it_is(void)
     T_EQ(unlinkat(dir, "usr", AT_REMOVEDIR) | rmdir(root), 0);
 }
 
+static bool is_masked(const struct box_host *h, const char *name)
+{
+    for (size_t i = 0; i < h->n_masks; i++)
+        if (str_is(h->masks[i].name, name))
+            return true;
+    return false;
+}
+
+static void what_proc_tells_of_others_is_masked(void)
+{
+    struct box_host got;
+    struct err e;
+    size_t n;
+
+    T_EQ(box_host_read("/", &got, &e), 0);
+    T_OK(is_masked(&got, "keys") && is_masked(&got, "interrupts") && is_masked(&got, "kallsyms"));
+    T_OK(!is_masked(&got, "cpuinfo") && !is_masked(&got, "self") && !is_masked(&got, "1"));
+    /* One that a module took with it does not keep pods from starting. */
+    n = got.n_masks;
+    T_OK(str_copy(got.masks[0].name, sizeof(got.masks[0].name), "gone-with-its-module"));
+    box_host_refresh(&got);
+    T_EQ(got.n_masks, n - 1);
+}
+
 int main(void)
 {
     T_RUN(the_options_of_a_plan_are_these);
     T_RUN(a_devpts_comes_only_when_asked_for);
+    T_RUN(a_network_that_was_made_is_kept);
     T_RUN(what_is_not_given_is_not_passed);
     T_RUN(options_that_do_not_fit_are_refused);
     T_RUN(the_pods_passwd_names_its_user);
     T_RUN(a_plan_that_cannot_be_meant_is_refused);
     T_RUN(the_host_is_read_as_it_is);
+    T_RUN(what_proc_tells_of_others_is_masked);
     return t_end();
 }

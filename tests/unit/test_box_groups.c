@@ -223,6 +223,55 @@ static void v2_limits_go_below_the_delegated_parent(void)
     tree_end();
 }
 
+static void shares_go_by_what_was_asked_for_and_not_by_the_limit(void)
+{
+    struct box_limits small = {.cpu_milli = 1500, .weight_milli = 250};
+    struct box_groups *g;
+    struct err e = {.msg = ""};
+
+    tree_begin();
+    v1_files();
+    file("blkio/dormouse-k/blkio.bfq.weight", "");
+    file("blkio/dormouse-k/" ID "/blkio.bfq.weight", "");
+    file("cpu,cpuacct/dormouse-k/cpu.shares", "1024");
+    g = open_with("cpu,cpuacct blkio", NULL);
+    T_OK(atoll(read_back("cpu,cpuacct/dormouse-k/cpu.shares")) ==
+         1024 * sysconf(_SC_NPROCESSORS_ONLN));
+    T_EQ(box_groups_limits(g), BOX_LIMITS_CPU | BOX_LIMITS_IO);
+    T_EQ(box_groups_limit(g, ID, &small, &e), 0);
+    T_STR(read_back(V1_CPU "cpu.cfs_quota_us"), "150000");
+    T_STR(read_back(V1_CPU "cpu.shares"), "256");
+    T_STR(read_back("blkio/dormouse-k/" ID "/blkio.bfq.weight"), "250");
+    box_groups_close(g);
+    v2_files("cpu io\n");
+    file(V2 "io.weight", "");
+    file(V2 ID "/io.weight", "");
+    g = open_with("v2", "/slice/unit");
+    T_EQ(box_groups_limit(g, ID, &small, &e), 0);
+    T_STR(read_back(V2 ID "/cpu.weight"), "25");
+    T_STR(read_back(V2 ID "/io.weight"), "default 250");
+    T_STR(e.msg, "");
+    box_groups_close(g);
+    tree_end();
+}
+
+static void disks_without_shares_are_no_hierarchy_to_enter(void)
+{
+    struct box_groups *g;
+    struct err e;
+
+    tree_begin();
+    v1_files();
+    file("blkio/x", "");
+    g = open_with("cpu,cpuacct blkio", NULL);
+    T_EQ(box_groups_limits(g), BOX_LIMITS_CPU);
+    T_EQ(box_groups_make(g, ID, &limits, &e), 0);
+    T_OK(strstr(read_back("blkio/dormouse-k/" ID "/x"), "No such file") != NULL);
+    T_OK(strstr(read_back("blkio/dormouse-k"), "No such file") != NULL);
+    box_groups_close(g);
+    tree_end();
+}
+
 static void no_limit_is_written_as_such(void)
 {
     struct box_limits none = {0}, least = {.cpu_milli = 1, .weight_milli = 1};
@@ -402,6 +451,8 @@ int main(void)
     T_RUN(v1_limits_go_into_a_mount_per_controller);
     T_RUN(v1_swap_is_closed_where_it_is_accounted);
     T_RUN(v2_limits_go_below_the_delegated_parent);
+    T_RUN(shares_go_by_what_was_asked_for_and_not_by_the_limit);
+    T_RUN(disks_without_shares_are_no_hierarchy_to_enter);
     T_RUN(no_limit_is_written_as_such);
     T_RUN(controllers_are_enabled_but_a_refusal_is_only_a_limit_less);
     T_RUN(a_hybrid_host_limits_by_v1_and_kills_by_v2);

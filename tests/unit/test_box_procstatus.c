@@ -8,7 +8,10 @@
     "Name:\tpost\\nUid:\\t0\nUmask:\t0022\nState:\tS "                                             \
     "(sleeping)\nTgid:\t501\nNgid:\t0\nPid:\t501\n"                                                \
     "PPid:\t499\nTracerPid:\t0\nUid:\t231001\t231002\t231003\t231004\nGid:\t7\t7\t7\t8\n"          \
-    "FDSize:\t64\nGroups:\t7 9 \nNStgid:\t501\t2\nNSpid:\t501\t40\t2\nCapInh:\t0000000000000000\n" \
+    "RssAnon:\t    1234 "                                                                          \
+    "kB\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\nSigCgt:\t0000000000004002\nFDSize:" \
+    "\t64\nGroups:\t7 9 "                                                                          \
+    "\nNStgid:\t501\t2\nNSpid:\t501\t40\t2\nCapInh:\t0000000000000000\n"                           \
     "CapPrm:\t0000000000000001\nCapEff:\tffffffffffffffff\nCapBnd:\t000001ffffffffff\n"            \
     "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n"
 
@@ -53,6 +56,10 @@ static void every_field_is_read(void)
     T_OK(s.cap_bnd == 0x1ffffffffff);
     T_EQ(s.no_new_privs, 1);
     T_EQ(s.seccomp, 2);
+    T_EQ(s.sig_caught, 0x4002);
+    T_EQ(s.sig_pending[1], 0x100);
+    T_EQ(s.rss_anon, 1234 * 1024);
+    T_EQ(s.rss_shmem, 0);
 }
 
 static void a_line_that_is_missing_twice_or_odd_is_refused(void)

@@ -80,8 +80,14 @@ static void an_empty_file_is_a_hub_of_defaults(void)
         T_EQ(c->server.limits.memory, 512 << 20);
         T_EQ(c->server.limits.cpu_milli, 1000);
         T_EQ(c->server.limits.pids, 200);
+        T_EQ(c->server.requests.memory, 64 << 20); /* small, whatever the limit is */
+        T_EQ(c->server.requests.cpu_milli, 10);
         T_EQ(c->server.parameter_n, 0);
         T_EQ(c->server.sleep_after_ms, 15 * 60 * 1000);
+        T_EQ(c->server.nap_ms, 0);
+        T_EQ(c->server.sleep_connected_ms, 8 * 3600 * 1000);
+        T_EQ(c->machine.memory.percent, 80);
+        T_EQ(c->machine.memory.bytes, 0);
         T_EQ(c->machine.pool.percent, 50);
         T_EQ(c->machine.pool.bytes, 0);
         T_EQ(c->machine.uids.first, 200000);
@@ -119,13 +125,15 @@ static const char every_key[] =
     "    memory: 1Gi\n"
     "    cpu: 500m\n"
     "    pids: 20\n"
+    "  requests: {memory: 1Gi, cpu: 0.2}\n"
     "  parameters:\n"
     "    work_mem: 8MB\n"
     "    max_connections: 10\n"
     "    auto_explain.log_analyze: on\n"
     "    search_path: \"\"\n"
-    "  sleep: {after: never}\n"
-    "machine: {pool: 10Gi, uids: 1000-1255, mounted: 0}\n"
+    "  sleep: {after: never, nap: 5m, connected: 6m}\n"
+    "  network: {out: none}\n"
+    "machine: {pool: 10Gi, memory: 12Gi, uids: 1000-1255, mounted: 0}\n"
     "undo: 0s\n"
     "volumes:\n"
     "- name: pv.1\n"
@@ -168,6 +176,8 @@ static void every_key_arrives_in_its_field(void)
     T_EQ(s->limits.memory, 1ll << 30);
     T_EQ(s->limits.cpu_milli, 500);
     T_EQ(s->limits.pids, 20);
+    T_EQ(s->requests.memory, 1ll << 30);
+    T_EQ(s->requests.cpu_milli, 200);
     T_EQ(s->parameter_n, 4);
     T_STR(s->parameters[0].name, "work_mem");
     T_STR(s->parameters[0].value, "8MB");
@@ -175,7 +185,14 @@ static void every_key_arrives_in_its_field(void)
     T_STR(s->parameters[2].name, "auto_explain.log_analyze");
     T_STR(s->parameters[2].value, "on");
     T_STR(s->parameters[3].value, "");
+    T_EQ(s->parameters[0].name_at.line, 24);
+    T_EQ(s->parameters[0].name_at.column, 5);
+    T_EQ(s->parameters[0].value_at.column, 15);
     T_OK(s->sleep_after_ms == UINT64_MAX);
+    T_EQ(s->nap_ms, 5 * 60 * 1000);
+    T_EQ(s->sleep_connected_ms, 6 * 60 * 1000);
+    T_EQ(c->machine.memory.bytes, 12ll << 30);
+    T_EQ(c->machine.memory.percent, 0);
     T_EQ(c->machine.pool.bytes, 10ll << 30);
     T_EQ(c->machine.pool.percent, 0);
     T_EQ(c->machine.uids.first, 1000);
@@ -260,7 +277,7 @@ static void every_row_of_the_schema_is_set_by_that_file(void)
         if (!is_said(c, &conf_rows[i]) && !is_said(classes, &conf_rows[i]))
             T_STR(path, "said");
     }
-    T_EQ(c->item_n, 25 + 4 + 4 + 2 * 4 + 2 * 6);
+    T_EQ(c->item_n, 31 + 4 + 4 + 2 * 4 + 2 * 6);
 }
 
 static void show_names_value_and_origin_in_the_order_of_the_schema(void)
@@ -280,15 +297,50 @@ static void show_names_value_and_origin_in_the_order_of_the_schema(void)
     T_STR(item(c, "server.extraClaims.all.mount")->origin, "hub.yaml:14");
     T_STR(item(c, "server.extraClaims.all.capacity")->origin, "default");
     T_STR(item(c, "server.extraClaims.all.class")->value, "\"\"");
-    T_STR(item(c, "server.parameters.work_mem")->origin, "hub.yaml:23");
+    T_STR(item(c, "server.parameters.work_mem")->origin, "hub.yaml:24");
     T_STR(item(c, "server.parameters.search_path")->value, "\"\"");
-    T_STR(item(c, "volumes.pv.1.capacity")->origin, "hub.yaml:32");
+    T_STR(item(c, "volumes.pv.1.capacity")->origin, "hub.yaml:34");
     T_STR(item(c, "volumes.pv.1.accessModes")->value, "[ReadWriteOnce, ReadWriteMany]");
     T_STR(item(c, "volumes.pv.1.claimRef.hub")->value, "sql101");
     T_STR(item(c, "volumes.pv.1.claimRef.hub")->origin, "default");
     T_STR(item(c, "volumes.pv2.claimRef.hub")->value, "other");
     T_STR(item(c, "plaintext")->value, "[10.0.0.0/8, \"fd00::/8\"]");
     T_STR(c->items[c->item_n - 1].path, "plaintext");
+}
+
+static void what_is_never_or_auto_is_no_time(void)
+{
+    AUTO_CONF struct conf *c = parse("server: {sleep: {after: 10s, nap: never, connected: never}}\n"
+                                     "machine: {memory: 100%}\n");
+    AUTO_CONF struct conf *d = parse("server: {sleep: {nap: auto, connected: 1s}}\n");
+
+    T_OK(c->server.nap_ms == UINT64_MAX && c->server.sleep_connected_ms == UINT64_MAX);
+    T_EQ(c->machine.memory.percent, 100);
+    T_EQ(d->server.nap_ms, 0);
+    T_EQ(d->server.sleep_connected_ms, 1000);
+    T_STR(item(d, "server.sleep.nap")->origin, "hub.yaml:1");
+    T_STR(item(c, "server.requests.memory")->value, "64Mi");
+}
+
+/* The check of a setting is somebody else's; where it stands is known here. */
+static void a_setting_is_blamed_where_it_stands(void)
+{
+    AUTO_CONF struct conf *c = parse("server:\n  parameters:\n    worc_mem: 8MB\n"
+                                     "    jit: \"per\\u202ehaps\"\n    fsync: off\n");
+    struct conf_problems all = {0};
+    struct err e;
+
+    T_EQ(conf_blame_end(c, &all, &e), 0);
+    conf_blame(c, &c->server.parameters[1], CONF_BLAME_VALUE, "is not right", &all);
+    conf_blame(c, &c->server.parameters[0], CONF_BLAME_NAME, "unknown", &all);
+    T_EQ(conf_blame_end(c, &all, &e), -1);
+    T_EQ(e.kind, ERR_CONFIG);
+    T_STR(e.msg, "hub.yaml:3:5: worc_mem: unknown");
+    T_STR(e.hint, "hub.yaml has 1 more problem");
+    T_STR(all.at[1].text, "hub.yaml:4:10: jit: \"per\\xe2\\x80\\xaehaps\" is not right");
+    for (int i = 0; i < 30; i++)
+        conf_blame(c, &c->server.parameters[2], CONF_BLAME_NAME, "again", &all);
+    T_EQ(all.n, CONF_PROBLEMS_MAX);
 }
 
 static void a_claim_without_a_class_has_the_first_and_one_with_an_empty_class_none(void)
@@ -587,6 +639,8 @@ int main(void)
     T_RUN(claims_and_volumes_arrive_in_the_order_of_the_file);
     T_RUN(every_row_of_the_schema_is_set_by_that_file);
     T_RUN(show_names_value_and_origin_in_the_order_of_the_schema);
+    T_RUN(what_is_never_or_auto_is_no_time);
+    T_RUN(a_setting_is_blamed_where_it_stands);
     T_RUN(a_claim_without_a_class_has_the_first_and_one_with_an_empty_class_none);
     T_RUN(a_class_shows_the_keys_of_its_driver);
     T_RUN(a_domain_without_an_address_listens_everywhere);

@@ -115,6 +115,11 @@ static void a_server_s_own_claim_is_for_one_server(void)
         {"server: {claim: {mount: /x}}", "h:1:18: mount: unknown key"},
         {"server: {lifecycle: forever}",
          "h:1:21: lifecycle: \"forever\" is not a lifecycle; use persistent or ephemeral"},
+        {"server: {network: {out: all}}", "h:1:25: out: \"all\" cannot be allowed: in this version "
+                                          "no server has a network; use none"},
+        {"server: {network: {out: [\"db.example.edu:5432\"]}}",
+         "h:1:25: out: a list where none, until lists can be allowed is expected"},
+        {"server: {network: none}", "h:1:19: network: \"none\" is text where a map is expected"},
         {"server: {snapshots: {every: 1}}",
          "h:1:29: every: \"1\" has no unit; did you mean 1s or 1m?"},
         {"server: {snapshots: {keep: 0}}", "h:1:28: keep: \"0\" is not between 1 and 1000"},

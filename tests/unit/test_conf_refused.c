@@ -148,6 +148,54 @@ static void values_that_cannot_be_right_are_refused_with_their_place(void)
     all_refused(refusals, COUNT(refusals));
 }
 
+static void what_others_than_itself_make_wrong_is_refused_at_its_line(void)
+{
+    static const struct refusal refusals[] = {
+        {"server:\n  limits: {memory: 256Mi}\n  requests: {memory: 257Mi}\n",
+         "hub.yaml:3:22: memory: \"257Mi\" is above limits.memory, 256Mi: a server cannot be given "
+         "it"},
+        {"server: {requests: {memory: 1Gi}}", /* the limit's default */
+         "hub.yaml:1:29: memory: \"1Gi\" is above limits.memory, 512Mi: a server cannot be given "
+         "it"},
+        {"server: {limits: {cpu: 0.5}, requests: {cpu: 501m}}",
+         "hub.yaml:1:46: cpu: \"501m\" is above limits.cpu, 500m: a server cannot be given it"},
+        {"server: {limits: {memory: 1Gi}, requests: {memory: 256Mi}}\nmachine: {memory: 255Mi}",
+         "hub.yaml:2:19: memory: \"255Mi\" is less than requests.memory, 256Mi: no server would "
+         "ever start"},
+        {"machine: {memory: 100Mi}", "hub.yaml:1:19: memory: \"100Mi\" is less than 128Mi"},
+        {"machine: {memory: 101%}", "hub.yaml:1:19: memory: \"101%\" is not between 1% and 100%"},
+        {"machine: {memory: 0%}", "hub.yaml:1:19: memory: \"0%\" is not between 1% and 100%"},
+        {"machine: {memory: 4gb}",
+         "hub.yaml:1:19: memory: \"4gb\" is not a size; did you mean 4Gi?"},
+        {"server: {requests: {memory: 400m}}",
+         "hub.yaml:1:29: memory: \"400m\" is not a size; did you mean 400Mi?"},
+        {"server: {requests: {memory: 1023Ki}}",
+         "hub.yaml:1:29: memory: \"1023Ki\" is less than 1Mi"},
+        {"server: {requests: {memory: -64Mi}}",
+         "hub.yaml:1:29: memory: \"-64Mi\" is not a size; write one like 512Mi or 10G"},
+        {"server: {requests: {cpu: 0}}", "hub.yaml:1:26: cpu: \"0\" is no core at all"},
+        {"server: {requests: {cpus: 1}}", "hub.yaml:1:21: cpus: unknown key; did you mean cpu?"},
+        {"server: {sleep: {nap: 5m, connected: 5m}}",
+         "hub.yaml:1:23: nap: \"5m\" is not shorter than sleep.connected, 5m: it would be stopped "
+         "first; write never if it is not to nap"},
+        {"server: {sleep: {nap: 9h}}",
+         "hub.yaml:1:23: nap: \"9h\" is not shorter than sleep.connected, 8h: it would be stopped "
+         "first; write never if it is not to nap"},
+        {"server: {sleep: {nap: 500}}",
+         "hub.yaml:1:23: nap: \"500\" has no unit; did you mean 500s or 500m?"},
+        {"server: {sleep: {connected: auto}}",
+         "hub.yaml:1:29: connected: \"auto\" is not a duration; write one like 45s, 15m, 8h or "
+         "7d"},
+        /* one mistake is told once: what a wrong key was meant to be is not known */
+        {"server: {limits: {memory: 4g}, requests: {memory: 1Gi}}",
+         "hub.yaml:1:27: memory: \"4g\" is not a size; did you mean 4Gi?"},
+        {"server: {sleep: {nap: 9h, connected: 1w}}",
+         "hub.yaml:1:38: connected: \"1w\" is not a duration; write one like 45s, 15m, 8h or 7d"},
+    };
+
+    all_refused(refusals, COUNT(refusals));
+}
+
 static void settings_that_dormouse_sets_itself_are_refused(void)
 {
     static const char *const ours[] = {"data_directory",
@@ -341,6 +389,7 @@ static void at_most_twenty_problems_are_told(void)
 int main(void)
 {
     T_RUN(values_that_cannot_be_right_are_refused_with_their_place);
+    T_RUN(what_others_than_itself_make_wrong_is_refused_at_its_line);
     T_RUN(settings_that_dormouse_sets_itself_are_refused);
     T_RUN(unknown_and_repeated_keys_are_refused);
     T_RUN(the_wrong_kind_of_value_is_refused);

@@ -71,8 +71,35 @@ static void an_impossible_length_is_never_between_again(void)
     }
 }
 
+static void the_next_end_is_found_wherever_it_was_cut(void)
+{
+    static const uint8_t two[] = "D\0\0\0\7abcZ\0\0\0\5I";
+    const size_t len = sizeof(two) - 1;
+
+    for (size_t cut = 0; cut <= len; cut++) {
+        struct frame f = {0};
+        size_t n;
+
+        frame_pass(&f, two, cut);
+        n = frame_pass_to_end(&f, two + cut, len - cut);
+        T_EQ(cut + n, cut == 0 ? 0 : cut <= 8 ? 8 : len);
+        T_OK(frame_between(&f));
+    }
+}
+
+static void where_no_end_can_be_known_all_passes(void)
+{
+    struct frame f = {0};
+
+    frame_pass(&f, (const uint8_t *)"D\0\0", 3);
+    T_EQ(frame_pass_to_end(&f, (const uint8_t *)"\0\3abc", 5), 5);
+    T_OK(!frame_between(&f));
+}
+
 int main(void)
 {
+    T_RUN(the_next_end_is_found_wherever_it_was_cut);
+    T_RUN(where_no_end_can_be_known_all_passes);
     T_RUN(a_stream_begins_between_messages);
     T_RUN(whole_messages_leave_it_between);
     T_RUN(every_cut_inside_a_message_is_noticed);

@@ -270,6 +270,18 @@ static void a_peer_that_never_reads_is_dropped_at_a_bound(void)
     close_pair();
 }
 
+static void the_memory_of_short_messages_counts(void)
+{
+    open_pair();
+    loop_io_stop(l, &b.io);
+    for (int i = 0; i < 1000000; i++)
+        ipc_send(&a, -1, IPC_DONE);
+    T_OK(a.queued <= IPC_QUEUE_MAX);
+    run();
+    T_EQ(ends, 1);
+    close_pair();
+}
+
 static void a_descriptor_travels_at_once_and_after_waiting(void)
 {
     static char text[30000];
@@ -395,6 +407,7 @@ int main(void)
     T_RUN(rows_of_any_texts_come_through);
     T_RUN(what_does_not_fit_into_the_socket_waits_in_order);
     T_RUN(a_peer_that_never_reads_is_dropped_at_a_bound);
+    T_RUN(the_memory_of_short_messages_counts);
     T_RUN(a_descriptor_travels_at_once_and_after_waiting);
     T_RUN(a_peer_that_leaves_ends_the_connection_once);
     T_RUN(a_malformed_message_ends_the_connection);

@@ -76,6 +76,24 @@ static void a_unix_socket_is_in_no_network(void)
     T_STR(addr_text(text, &a), "unix:1000");
 }
 
+static void a_pod_is_a_source_of_its_own_and_in_no_network(void)
+{
+    struct addr a = {.kind = ADDR_POD, .uid = UINT64_MAX, .at = "abcdefghijklm"};
+    char text[ADDR_TEXT];
+    struct cidr all;
+    struct err e;
+
+    T_STR(addr_text(text, &a), "pod:abcdefghijklm");
+    T_STR(addr_source(text, &a), "pod:abcdefghijklm");
+    T_OK(addr_is_vouched(&a));
+    T_EQ(cidr_parse(&all, "0.0.0.0/0", &e), 0);
+    T_OK(!cidr_has(&all, &a));
+    T_EQ(cidr_parse(&all, "::/0", &e), 0);
+    T_OK(!cidr_has(&all, &a));
+    a = from_text("127.0.0.1");
+    T_OK(!addr_is_vouched(&a));
+}
+
 static void what_is_no_network_is_refused(void)
 {
     static const char *const bad[] = {"",
@@ -125,6 +143,7 @@ int main(void)
     T_RUN(all_addresses_of_one_kind_are_a_network);
     T_RUN(an_ip4_address_inside_an_ip6_socket_is_an_ip4_address);
     T_RUN(a_unix_socket_is_in_no_network);
+    T_RUN(a_pod_is_a_source_of_its_own_and_in_no_network);
     T_RUN(what_is_no_network_is_refused);
     T_RUN(one_subscriber_of_ip6_is_one_source);
     return t_end();

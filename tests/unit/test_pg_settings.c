@@ -127,7 +127,7 @@ static void a_command_line_begins_with_the_program_and_the_data(void)
     T_STR(w.at[1], "-D");
     T_STR(w.at[2], PG_DATA);
     T_OK(w.at[w.n] == NULL);
-    T_STR(given(&w, "listen_addresses"), "");
+    T_STR(given(&w, "listen_addresses"), "127.0.0.1,::1");
     T_STR(given(&w, "hba_file"), PG_HBA);
     T_STR(given(&w, "fsync"), "(none)");
     T_STR(given(&w, "jit"), "(none)");
@@ -141,6 +141,17 @@ static void only_the_building_of_a_template_goes_without_fsync(void)
 
     T_EQ(pg_server_argv(&s, &w, &e), 0);
     T_STR(given(&w, "fsync"), "off");
+    T_STR(given(&w, "listen_addresses"), "");
+    pg_words_done(&w);
+}
+
+static void a_host_without_ip6_is_not_asked_for_it(void)
+{
+    struct pg_server s = {.install = &of_15, .ip4_only = true};
+    struct pg_words w = {0};
+
+    T_EQ(pg_server_argv(&s, &w, &e), 0);
+    T_STR(given(&w, "listen_addresses"), "127.0.0.1");
     pg_words_done(&w);
 }
 
@@ -233,6 +244,7 @@ int main(void)
     T_RUN(the_hub_changes_sizes_and_defaults_but_nothing_forced);
     T_RUN(a_command_line_begins_with_the_program_and_the_data);
     T_RUN(only_the_building_of_a_template_goes_without_fsync);
+    T_RUN(a_host_without_ip6_is_not_asked_for_it);
     T_RUN(settings_are_given_to_the_majors_that_know_them);
     T_RUN(the_users_file_is_read_last_and_not_in_safe_mode);
     T_RUN(one_processor_gets_no_parallel_plans);

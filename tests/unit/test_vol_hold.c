@@ -185,7 +185,8 @@ static void the_bound_goes_with_the_volume(void)
     finish();
 }
 
-/* As when dormd was killed between the bound and the detach, and the kernel gave the device back. */
+/* As when dormd was killed between the bound and the detach, and the kernel gave the device back.
+ */
 static void a_bound_that_nobody_took_off_does_not_hurt_the_next(void)
 {
     dev_t dev;
