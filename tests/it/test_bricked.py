@@ -175,7 +175,7 @@ def judge(hub, name, done, expected):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_bricked_server_is_reached_again_or_explained(bricks, case, record_property):
+def test_a_bricked_server_is_reached_again_or_explained(bricks, case):
     name = "b" + case.replace("_", "")[:20]
     deeds, expected = CASES[case]
     password = bricks.add(name)

@@ -138,7 +138,7 @@ LOGINS = {
 class Peer:
     def __init__(self, gate, way):
         self.way = way
-        self.raw = self.at = socket.create_connection(("127.0.0.1", gate.port), timeout=15)
+        self.raw = self.at = socket.create_connection(("127.0.0.1", gate.port), timeout=30)
         self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if way == "tls":
             self.secure()
