@@ -11,7 +11,7 @@ from hub import BUILD
 from test_nfs_guest import boot, make_guest
 
 
-@pytest.mark.trial("G2/G4-07 on v2")
+@pytest.mark.trial("G4-07/v2")
 @pytest.mark.needs("qemu-system-x86_64", "qemu-system-x86")
 @pytest.mark.needs("debootstrap", "debootstrap")
 def test_a_pod_on_cgroup_v2(trial, tmp_path):
