@@ -226,13 +226,11 @@ static bool ask_v1(const struct box_tree *tree, const char *id, int event, const
            fd_put(tree->parent_fd, path, text, &ignored) == 0;
 }
 
-static int events_v1(const struct box_tree *tree, const char *id, const uint64_t *levels, size_t n)
+static bool levels_v1(const struct box_tree *tree, const char *id, int event,
+                      const uint64_t *levels, size_t n)
 {
-    AUTO_CLOSE int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     bool any = false;
 
-    if (event < 0)
-        return -1;
     for (size_t i = 0; i < n && i < BOX_LEVELS_MAX; i++) {
         char words[24];
 
@@ -242,38 +240,58 @@ static int events_v1(const struct box_tree *tree, const char *id, const uint64_t
     /* full of page cache, usage passes no level any more: then the taking back tells of growth */
     any |= ask_v1(tree, id, event, "memory.pressure_level", "low,local");
     any |= ask_v1(tree, id, event, "memory.oom_control", "");
-    return any ? take_fd(&event) : -1;
+    return any;
 }
 
-/* memory.high tells, and holds up whoever allocates above it, which no level of v1 does. */
-static int events_v2(const struct box_tree *tree, const char *id, const uint64_t *levels, size_t n)
-{
-    char path[PATH_SIZE];
-    struct err ignored;
-
-    if (has(tree, id, "memory.high"))
-        (void)put(tree, id, "memory.high", n > 0 ? levels[n - 1] : 0, "max", &ignored);
-    return path_of(path, id, "memory.events") ? openat(tree->parent_fd, path, O_RDONLY | O_CLOEXEC)
-                                              : -1;
-}
-
-int box_groups_memory_events(const struct box_groups *g, const char *id, const uint64_t *levels,
-                             size_t n, int *ret_fd, uint32_t *ret_events, struct err *e)
+static const struct box_tree *memory_tree(const struct box_groups *g, const char *id, struct err *e)
 {
     const struct box_tree *tree = box_tree_with(g, BOX_MEMORY);
-    int fd;
 
     if (id != NULL && box_id_check(id, e) < 0)
-        return -1;
+        return NULL;
     if (tree == NULL)
-        return err_set(e, ERR_MISSING, "this host has no control groups for memory");
-    fd = tree->v2 ? events_v2(tree, id, levels, n) : events_v1(tree, id, levels, n);
+        (void)err_set(e, ERR_MISSING, "this host has no control groups for memory");
+    return tree;
+}
+
+int box_groups_memory_events(const struct box_groups *g, const char *id, int *ret_fd,
+                             uint32_t *ret_events, struct err *e)
+{
+    const struct box_tree *tree = memory_tree(g, id, e);
+    char path[PATH_SIZE];
+    int fd = -1;
+
+    if (tree == NULL)
+        return -1;
+    if (!tree->v2)
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    else if (path_of(path, id, "memory.events"))
+        fd = openat(tree->parent_fd, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(e, ERR_OS, "could not be told of the memory of control group \"%s\"",
                        id == NULL ? g->name : id);
     *ret_fd = fd;
     *ret_events = tree->v2 ? EPOLLPRI : EPOLLIN;
     box_groups_memory_noted(fd); /* a v2 file is "changed" until it has been read once */
+    return 0;
+}
+
+int box_groups_memory_levels(const struct box_groups *g, const char *id, int fd,
+                             const uint64_t *levels, size_t n, struct err *e)
+{
+    const struct box_tree *tree = memory_tree(g, id, e);
+    struct err ignored;
+
+    if (tree == NULL)
+        return -1;
+    if (!tree->v2)
+        return levels_v1(tree, id, fd, levels, n)
+                   ? 0
+                   : err_set(e, ERR_OS, "could not be told of the memory of control group \"%s\"",
+                             id == NULL ? g->name : id);
+    /* memory.high tells, and holds up whoever allocates above it, which no level of v1 does */
+    if (has(tree, id, "memory.high"))
+        (void)put(tree, id, "memory.high", n > 0 ? levels[n - 1] : 0, "max", &ignored);
     return 0;
 }
 

@@ -12,7 +12,9 @@ struct memory_watch {
     void (*act)(struct memory_watch *w);
     struct loop_io io;
     struct loop_timer timer;
-    int fd; /* owned; -1: the host tells nothing, so it is looked at all the time */
+    int fd;      /* owned; -1: the host tells nothing, so it is looked at all the time */
+    int next_fd; /* owned: what becomes fd when the kernel has been told the levels; or -1 */
+    struct job *telling;
     uint32_t events;
     uint64_t levels_of; /* the limit that fd was made for */
     struct memory_pace pace;

@@ -29,6 +29,7 @@ enum {
     LEAVE_MS = 500,
     SPARED_MS = 10000,
     BLIND_MS = 50,
+    TELL_MS = 10000,
     EATERS = 2048,
     HASTEN = 256,
     EXACT = 64
@@ -56,17 +57,61 @@ static void event_came(struct loop_io *io, uint32_t events)
     look(w);
 }
 
-static void levels_set(struct memory_watch *w, uint64_t limit)
+/* In a child. */
+static int tell_levels(void *arg, struct err *e)
 {
+    const struct memory_watch *w = arg;
     uint64_t levels[MEMORY_LEVELS];
-    size_t n = memory_levels(limit, levels);
-    struct err e;
+    size_t n = memory_levels(w->levels_of, levels);
 
+    return box_groups_memory_levels(w->local->groups, w->id, w->next_fd, levels, n, e);
+}
+
+static void levels_told(void *owner, int status, const struct err *e)
+{
+    struct memory_watch *w = owner;
+
+    (void)status;
+    w->telling = NULL;
+    if (e == NULL)
+        w->fd = take_fd(&w->next_fd);
+    else
+        log_warn(NULL, "%s; it is looked at %d times a second", e->msg, 1000 / BLIND_MS);
+    close_fd(&w->next_fd);
+    look(w);
+}
+
+static void levels_forget(struct memory_watch *w)
+{
+    if (w->telling != NULL)
+        job_forget(w->telling);
+    w->telling = NULL;
+    close_fd(&w->next_fd);
     loop_io_stop(w->local->loop, &w->io);
     close_fd(&w->fd);
+}
+
+/* Until it is done, it is looked at all the time. */
+static void levels_set(struct memory_watch *w, uint64_t limit)
+{
+    struct err e;
+
+    levels_forget(w);
     w->levels_of = limit;
-    if (box_groups_memory_events(w->local->groups, w->id, levels, n, &w->fd, &w->events, &e) < 0)
-        log_warn(NULL, "%s; it is looked at %d times a second", e.msg, 1000 / BLIND_MS);
+    if (box_groups_memory_events(w->local->groups, w->id, &w->next_fd, &w->events, &e) == 0) {
+        w->telling = job_start(&(struct job_spec){.loop = w->local->loop,
+                                                  .what = "be told of the memory of a pod",
+                                                  .run = tell_levels,
+                                                  .arg = w,
+                                                  .done = levels_told,
+                                                  .owner = w,
+                                                  .limit_ms = TELL_MS},
+                               &e);
+        if (w->telling != NULL)
+            return;
+    }
+    close_fd(&w->next_fd);
+    log_warn(NULL, "%s; it is looked at %d times a second", e.msg, 1000 / BLIND_MS);
 }
 
 /* Out of epoll, not only unwanted: a file of v2 would report an error all the time. */
@@ -131,7 +176,7 @@ static void watch_begin(struct memory_watch *w, struct local *l, const char *id,
     struct box_memory now;
     struct err ignored;
 
-    *w = (struct memory_watch){.local = l, .id = id, .act = act, .fd = -1};
+    *w = (struct memory_watch){.local = l, .id = id, .act = act, .fd = -1, .next_fd = -1};
     if (box_groups_memory(l->groups, id, &now, &ignored) < 0)
         return;                   /* this host has no such limits */
     w->oom_kills = now.oom_kills; /* of a life before this dormd's */
@@ -142,8 +187,7 @@ static void watch_begin(struct memory_watch *w, struct local *l, const char *id,
 static void watch_end(struct memory_watch *w)
 {
     loop_timer_stop(w->local->loop, &w->timer);
-    loop_io_stop(w->local->loop, &w->io);
-    close_fd(&w->fd);
+    levels_forget(w);
 }
 
 /* ---- those who were asked ---- */

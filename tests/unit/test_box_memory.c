@@ -235,7 +235,8 @@ static void the_kernel_tells_when_a_level_is_passed(void)
     }
     T_EQ(pipe2(said, O_CLOEXEC), 0);
     T_EQ(box_groups_make(g, ID, &limits, &e), 0);
-    T_EQ(box_groups_memory_events(g, ID, levels, 1, &fd, &events, &e), 0);
+    T_EQ(box_groups_memory_events(g, ID, &fd, &events, &e), 0);
+    T_EQ(box_groups_memory_levels(g, ID, fd, levels, 1, &e), 0);
     p = (struct pollfd){.fd = fd, .events = (short)((events & EPOLLPRI) != 0 ? POLLPRI : POLLIN)};
     T_EQ(poll(&p, 1, 0), 0);
     pid = eat(g, 40 * MIB, said[1]);
