@@ -45,6 +45,7 @@ struct local {
     size_t installs_n;
     struct map pods;           /* struct pod by server id */
     struct list templates;     /* struct template: being built */
+    struct list tellings;      /* struct telling: children of memory.c's */
     struct list chores;        /* struct chore: work on volumes, in the order it was asked for */
     struct watch *watch;       /* owned; watch.c */
     struct tools *tools;       /* owned; tool.c */

@@ -190,7 +190,8 @@ void local_log_path(const struct engine *engine, const char *server, char *at, s
 /* What is being detached or built now is in the way of leaving, and has a deadline of its own. */
 static int settle(struct local *l, struct err *e)
 {
-    while (!list_empty(&l->chores) || !list_empty(&l->templates) || tool_any(l))
+    while (!list_empty(&l->chores) || !list_empty(&l->templates) || !list_empty(&l->tellings) ||
+           tool_any(l))
         if (loop_run_once(l->loop, e) < 0)
             return -1;
     return disks_tidy(l, e);
@@ -321,6 +322,7 @@ struct engine *local_new(const struct local_spec *spec, engine_event_fn on_event
     };
     list_init(&l->templates);
     list_init(&l->chores);
+    list_init(&l->tellings);
     if (!str_copy(l->hub_id, sizeof(l->hub_id), spec->hub_id)) {
         (void)err_set(e, ERR_INTERNAL, "\"%s\" is not the id of a hub", spec->hub_id);
         op_free(&l->engine);

@@ -6,15 +6,16 @@
 #include "pod-int.h"
 
 /* A group of processes whose memory is watched: a pod, or all of them. */
+struct telling;
+
 struct memory_watch {
     struct local *local;
     const char *id; /* of the pod; NULL: all */
     void (*act)(struct memory_watch *w);
     struct loop_io io;
     struct loop_timer timer;
-    int fd;      /* owned; -1: the host tells nothing, so it is looked at all the time */
-    int next_fd; /* owned: what becomes fd when the kernel has been told the levels; or -1 */
-    struct job *telling;
+    int fd; /* owned; -1: the host tells nothing, so it is looked at all the time */
+    struct telling *telling; /* whose descriptor becomes fd when the kernel knows the levels */
     uint32_t events;
     uint64_t levels_of; /* the limit that fd was made for */
     struct memory_pace pace;

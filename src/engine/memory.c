@@ -57,36 +57,55 @@ static void event_came(struct loop_io *io, uint32_t events)
     look(w);
 }
 
-/* In a child. */
+/* A child that tells the kernel which levels; it may outlive the watch. */
+struct telling {
+    struct list node; /* in local.tellings: what it holds of the machine is in the way of leaving */
+    struct memory_watch *watch; /* NULL: it is gone, or wants other levels */
+    struct loop *loop;
+    struct job *job;
+    int fd; /* owned */
+};
+
 static int tell_levels(void *arg, struct err *e)
 {
-    const struct memory_watch *w = arg;
+    const struct telling *t = arg;
+    const struct memory_watch *w = t->watch;
     uint64_t levels[MEMORY_LEVELS];
     size_t n = memory_levels(w->levels_of, levels);
 
-    return box_groups_memory_levels(w->local->groups, w->id, w->next_fd, levels, n, e);
+    return box_groups_memory_levels(w->local->groups, w->id, t->fd, levels, n, e);
+}
+
+static void telling_free(struct telling *t)
+{
+    list_remove(&t->node);
+    close_fd(&t->fd);
+    loop_free_later(t->loop, t);
 }
 
 static void levels_told(void *owner, int status, const struct err *e)
 {
-    struct memory_watch *w = owner;
+    struct telling *t = owner;
+    struct memory_watch *w = t->watch;
 
     (void)status;
-    w->telling = NULL;
-    if (e == NULL)
-        w->fd = take_fd(&w->next_fd);
-    else
-        log_warn(NULL, "%s; it is looked at %d times a second", e->msg, 1000 / BLIND_MS);
-    close_fd(&w->next_fd);
-    look(w);
+    if (w != NULL) {
+        w->telling = NULL;
+        if (e == NULL)
+            w->fd = take_fd(&t->fd);
+        else
+            log_warn(NULL, "%s; it is looked at %d times a second", e->msg, 1000 / BLIND_MS);
+    }
+    telling_free(t);
+    if (w != NULL)
+        look(w);
 }
 
 static void levels_forget(struct memory_watch *w)
 {
     if (w->telling != NULL)
-        job_forget(w->telling);
+        w->telling->watch = NULL;
     w->telling = NULL;
-    close_fd(&w->next_fd);
     loop_io_stop(w->local->loop, &w->io);
     close_fd(&w->fd);
 }
@@ -94,23 +113,29 @@ static void levels_forget(struct memory_watch *w)
 /* Until it is done, it is looked at all the time. */
 static void levels_set(struct memory_watch *w, uint64_t limit)
 {
+    struct telling *t = mem_new(sizeof(*t));
+    struct local *l = w->local;
     struct err e;
 
     levels_forget(w);
     w->levels_of = limit;
-    if (box_groups_memory_events(w->local->groups, w->id, &w->next_fd, &w->events, &e) == 0) {
-        w->telling = job_start(&(struct job_spec){.loop = w->local->loop,
-                                                  .what = "be told of the memory of a pod",
-                                                  .run = tell_levels,
-                                                  .arg = w,
-                                                  .done = levels_told,
-                                                  .owner = w,
-                                                  .limit_ms = TELL_MS},
-                               &e);
-        if (w->telling != NULL)
+    *t = (struct telling){.watch = w, .loop = l->loop, .fd = -1};
+    list_append(&l->tellings, &t->node);
+    if (box_groups_memory_events(l->groups, w->id, &t->fd, &w->events, &e) == 0) {
+        t->job = job_start(&(struct job_spec){.loop = l->loop,
+                                              .what = "be told of the memory of a pod",
+                                              .run = tell_levels,
+                                              .arg = t,
+                                              .done = levels_told,
+                                              .owner = t,
+                                              .limit_ms = TELL_MS},
+                           &e);
+        if (t->job != NULL) {
+            w->telling = t;
             return;
+        }
     }
-    close_fd(&w->next_fd);
+    telling_free(t);
     log_warn(NULL, "%s; it is looked at %d times a second", e.msg, 1000 / BLIND_MS);
 }
 
@@ -176,7 +201,7 @@ static void watch_begin(struct memory_watch *w, struct local *l, const char *id,
     struct box_memory now;
     struct err ignored;
 
-    *w = (struct memory_watch){.local = l, .id = id, .act = act, .fd = -1, .next_fd = -1};
+    *w = (struct memory_watch){.local = l, .id = id, .act = act, .fd = -1};
     if (box_groups_memory(l->groups, id, &now, &ignored) < 0)
         return;                   /* this host has no such limits */
     w->oom_kills = now.oom_kills; /* of a life before this dormd's */
@@ -493,6 +518,12 @@ void memory_free(struct local *l)
     if (l->memory == NULL)
         return;
     watch_end(&l->memory->watch);
+    list_each (&l->tellings, node) {
+        struct telling *t = list_of(node, struct telling, node);
+
+        job_forget(t->job);
+        telling_free(t);
+    }
     free(l->memory);
     l->memory = NULL;
 }
